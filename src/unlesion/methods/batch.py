@@ -1,0 +1,71 @@
+"""What flows through a method: a batch of prepared images in, evidence of anomaly out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Batch:
+    """Prepared images; slices (B, C, H, W) or volumes (B, C, D, H, W).
+
+    Attributes:
+        images: float32; 0 to 1 for most tissue after the recipe's robust normalisation, some above
+            1 (up to 1.5) where brighter; 0 outside `roi`.
+        roi: (B, 1, ...) bool: the part that is learnt and scored.
+        position: (B,) relative height of a slice in its volume, 0 lowest to 1 highest; 0.5 unknown.
+        spacing: (B, 2 or 3) mm per pixel, along rows and columns (after slices, for volumes).
+        modality: one tuple of channel names per image.
+        scan_ids: one name per image; slices of a scan share it.
+        seeds: (B,) int64, one per image, made of the run's seed and the image's own identity: all
+            randomness at inference is drawn from it, so that a result never depends on neighbours.
+    """
+
+    images: Tensor
+    roi: Tensor
+    position: Tensor
+    spacing: Tensor
+    modality: tuple[tuple[str, ...], ...]
+    scan_ids: tuple[str, ...]
+    seeds: Tensor
+
+    def __len__(self) -> int:
+        return int(self.images.shape[0])
+
+    def to(self, device: torch.device | str) -> Batch:
+        """The same batch on another device (seeds stay where generators live: on the CPU)."""
+        return replace(
+            self,
+            images=self.images.to(device, non_blocking=True),
+            roi=self.roi.to(device, non_blocking=True),
+            position=self.position.to(device, non_blocking=True),
+            spacing=self.spacing.to(device, non_blocking=True),
+        )
+
+    def noise(self, shape: tuple[int, ...], *, salt: int = 0) -> Tensor:
+        """Standard normal noise of `shape` per image, (B, *shape), from each image's own seed."""
+        drawn = []
+        for seed in self.seeds.tolist():
+            generator = torch.Generator().manual_seed((seed + 0x9E3779B9 * salt) % (2**63))
+            drawn.append(torch.randn(shape, generator=generator))
+        return torch.stack(drawn).to(self.images.device)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Evidence:
+    """What a method found in a batch, before any scoring.
+
+    Attributes:
+        healthy: the pseudo-healthy images, like `Batch.images`; None if the method draws none.
+        maps: the method's own maps by name, each (B, ...) float32 on the images' pixels, larger is
+            more unusual (a signed map is larger where the scan is brighter than expected).
+        latent: codes by name, each (B, n), for scores of a whole image.
+    """
+
+    healthy: Tensor | None
+    maps: Mapping[str, Tensor] = field(default_factory=dict)
+    latent: Mapping[str, Tensor] = field(default_factory=dict)

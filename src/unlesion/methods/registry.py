@@ -1,0 +1,85 @@
+"""All methods by name."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+from typing import Any
+
+import torch
+
+from unlesion.errors import BadInput
+from unlesion.methods.base import InputSpec, Method, count_parameters
+
+# Modules are imported when asked for: listing the names costs nothing.
+_HOMES = {
+    "intensity": "unlesion.methods.baseline.intensity:Intensity",
+    "atlas": "unlesion.methods.baseline.atlas:Atlas",
+    "ae": "unlesion.methods.autoencoder.ae:AutoEncoder",
+    "vae": "unlesion.methods.variational.vae:VariationalAutoEncoder",
+    "cevae": "unlesion.methods.variational.cevae:ContextEncodingVAE",
+    "dae": "unlesion.methods.denoising.dae:DenoisingAutoEncoder",
+}
+
+PRESETS = ("tiny", "cpu", "gpu", "paper")
+
+
+def method_names() -> list[str]:
+    """Names of all methods."""
+    return list(_HOMES)
+
+
+def register(name: str, home: str) -> None:
+    """Add a method that lives elsewhere; `home` is "module:Class"."""
+    _HOMES[name] = home
+
+
+def get_method(name: str) -> type[Method]:
+    """The class of a method.
+
+    Raises:
+        BadInput: there is no such method.
+    """
+    if name not in _HOMES:
+        close = difflib.get_close_matches(name, _HOMES, n=1)
+        hint = f"did you mean {close[0]!r}?" if close else "see `unlesion methods`"
+        raise BadInput(f"unknown method {name!r}; {hint}")
+    module, _, attribute = _HOMES[name].partition(":")
+    found: type[Method] = getattr(importlib.import_module(module), attribute)
+    return found
+
+
+def preset_settings(method: type[Method], preset: str) -> dict[str, Any]:
+    """A preset's settings, image_size and batch included.
+
+    Raises:
+        BadInput: the method has no such preset.
+    """
+    if preset not in method.presets:
+        raise BadInput(
+            f"method {method.name!r} has no preset {preset!r}; it has {', '.join(method.presets)}"
+        )
+    return dict(method.presets[preset])
+
+
+def describe(name: str) -> dict[str, Any]:
+    """Name, family, citation and sizes per preset, counted on networks built without memory."""
+    method = get_method(name)
+    presets = {}
+    for preset in method.presets:
+        size = int(method.presets[preset]["image_size"])
+        with torch.device("meta"):
+            network = method(method.config_for(preset), InputSpec(size=size)).build()
+        presets[preset] = {
+            "parameters": count_parameters(network),
+            "parts": {part: count_parameters(child) for part, child in network.named_children()},
+            "image_size": size,
+        }
+    return {
+        "name": method.name,
+        "family": method.family,
+        "title": method.title,
+        "citation": method.citation,
+        "presets": presets,
+        "deviations": list(method.deviations),
+    }
