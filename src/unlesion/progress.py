@@ -1,0 +1,111 @@
+"""Progress with time left: a bar on a terminal, a line now and then in a log."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from typing import Protocol, TypeVar
+
+T = TypeVar("T")
+
+# Between two lines of progress where there is no terminal (a cluster's log, a pipe).
+LINE_EVERY_SECONDS = 20.0
+
+
+class Advance(Protocol):
+    """Called as work is done: by how much, with a few words to show beside the bar, of how much."""
+
+    def __call__(self, amount: float = 1.0, *, note: str = "", total: float | None = None) -> None: ...
+
+
+# Makes a bar: label and total in, a context with `Advance` out. Handed down from the command line,
+# so that no other room knows how progress is shown.
+Bars = Callable[[str, float | None], "contextmanager[Advance]"]  # type: ignore[valid-type]
+
+
+@contextmanager
+def silent(label: str, total: float | None = None) -> Iterator[Advance]:
+    """Progress for nobody: `--quiet`, libraries, tests."""
+
+    def advance(amount: float = 1.0, *, note: str = "", total: float | None = None) -> None:
+        return None
+
+    yield advance
+
+
+@contextmanager
+def shown(label: str, total: float | None = None) -> Iterator[Advance]:
+    """Progress for people, on standard error so that results can be piped."""
+    show = _terminal if sys.stderr.isatty() else _lines
+    with show(label, total) as advance:
+        yield advance
+
+
+def track(items: Iterable[T], *, label: str, total: int | None = None, bars: Bars = silent) -> Iterator[T]:
+    """Go through `items` with a bar."""
+    if total is None and hasattr(items, "__len__"):
+        total = len(items)
+    with bars(label, total) as advance:
+        for item in items:
+            yield item
+            advance()
+
+
+@contextmanager
+def _terminal(label: str, total: float | None) -> Iterator[Advance]:
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
+    from rich.progress import TimeRemainingColumn
+
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TaskProgressColumn(),
+        TextColumn("gone"),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[note]}"),
+    )
+    with Progress(*columns, console=Console(stderr=True)) as progress:
+        task = progress.add_task(label, total=total, note="")
+
+        def advance(amount: float = 1.0, *, note: str = "", total: float | None = None) -> None:
+            progress.update(task, advance=amount, note=note, **({} if total is None else {"total": total}))
+
+        yield advance
+
+
+@contextmanager
+def _lines(label: str, total: float | None) -> Iterator[Advance]:
+    start = last = time.monotonic()
+    done, known, words = 0.0, total, ""
+
+    def line() -> None:
+        gone = time.monotonic() - start
+        parts = [label]
+        if known:
+            parts.append(f"{100 * done / known:.0f} %")
+        parts.append(f"{_clock(gone)} gone")
+        if known and done:
+            parts.append(f"{_clock(gone * (known - done) / done)} left")
+        if words:
+            parts.append(words)
+        print(" · ".join(parts), file=sys.stderr, flush=True)
+
+    def advance(amount: float = 1.0, *, note: str = "", total: float | None = None) -> None:
+        nonlocal done, known, words, last
+        done, words, known = done + amount, note or words, total or known
+        if time.monotonic() - last >= LINE_EVERY_SECONDS:
+            last = time.monotonic()
+            line()
+
+    yield advance
+    line()
+
+
+def _clock(seconds: float) -> str:
+    minutes, rest = divmod(round(max(seconds, 0.0)), 60)
+    return f"{minutes}:{rest:02d}"

@@ -1,0 +1,28 @@
+"""Settings of training that no method owns."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class TrainingConfig(BaseModel):
+    """What `--set training.x=…` sets.
+
+    Attributes:
+        batch: images per step.
+        ema: decay of the averaged weights, which are the ones that are kept.
+        precision: "bf16" computes in bfloat16 where that is safe and pays; "auto" uses it where the
+            processor multiplies it in hardware.
+        mirror: also show every image flipped left to right.
+        checkpoint_seconds: an interrupted training loses at most this much.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    batch: int = Field(16, ge=1)
+    ema: float = Field(0.999, ge=0.0, lt=1.0)
+    precision: Literal["auto", "bf16", "32"] = "auto"
+    mirror: bool = False
+    checkpoint_seconds: float = Field(60.0, gt=0)

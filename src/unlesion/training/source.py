@@ -1,0 +1,85 @@
+"""Batches of prepared slices; which slice comes when depends on seed, stage and count alone."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from unlesion.errors import BadInput
+from unlesion.methods.batch import Batch
+from unlesion.prepare import PreparedStore
+
+
+def seed_of(*parts: object) -> int:
+    """A 63-bit seed from any parts, the same on every machine."""
+    digest = hashlib.sha256("\x1f".join(map(str, parts)).encode()).digest()
+    return int.from_bytes(digest[:8], "big") >> 1
+
+
+class SliceSource:
+    """The slices of a prepared store that a training may see.
+
+    The stream of a stage is one random order of all slices after another; batch number n of a stage
+    is computed from n, so that a resumed training sees exactly what an uninterrupted one would.
+    """
+
+    def __init__(
+        self, store: PreparedStore, indices: NDArray[np.int64], *, batch: int, seed: int, mirror: bool = False
+    ) -> None:
+        if len(indices) == 0:
+            raise BadInput("no slices to train on: the region of interest is empty in every healthy scan")
+        self.store = store
+        self.indices = np.asarray(indices)
+        self.batch = batch
+        self.seed = seed
+        self.mirror = mirror
+        self._orders: dict[tuple[str, int], NDArray[np.int64]] = {}
+
+    def draw(self, stage: str, number: int) -> Batch:
+        """Batch `number` (from 0) of a stage."""
+        places = np.arange(number * self.batch, (number + 1) * self.batch)
+        epochs, within = np.divmod(places, len(self.indices))
+        chosen = [self.indices[self._order(stage, int(e))[w]] for e, w in zip(epochs, within, strict=True)]
+        batch = make_batch(self.store, np.asarray(chosen), seed=self.seed)
+        if self.mirror:
+            generator = torch.Generator().manual_seed(seed_of(self.seed, "mirror", stage, number))
+            flip = torch.rand(self.batch, generator=generator) < 0.5
+            # Canonical columns run from right to left of the body: mirroring them swaps the sides.
+            batch.images[flip] = batch.images[flip].flip(-1)
+            batch.roi[flip] = batch.roi[flip].flip(-1)
+        return batch
+
+    def once(self) -> Iterator[Batch]:
+        """Every slice once, in order."""
+        for start in range(0, len(self.indices), self.batch):
+            yield make_batch(self.store, self.indices[start : start + self.batch], seed=self.seed)
+
+    def _order(self, stage: str, epoch: int) -> NDArray[np.int64]:
+        key = (stage, epoch)
+        if key not in self._orders:
+            # Only the newest orders are needed: a batch spans two epochs at most unless data are few.
+            while len(self._orders) > 64:
+                self._orders.pop(next(iter(self._orders)))
+            generator = np.random.default_rng(seed_of(self.seed, "order", stage, epoch))
+            self._orders[key] = generator.permutation(len(self.indices))
+        return self._orders[key]
+
+
+def make_batch(store: PreparedStore, indices: NDArray[np.int64], *, seed: int) -> Batch:
+    """Slices of a store as a batch."""
+    images = np.stack([np.asarray(store.images[i], dtype=np.float32) for i in indices])
+    roi = np.stack([np.asarray(store.roi[i], dtype=bool) for i in indices])[:, None]
+    rows = [store.scans[int(store.slice_scan[i])] for i in indices]
+    return Batch(
+        images=torch.from_numpy(images),
+        roi=torch.from_numpy(roi),
+        position=torch.from_numpy(np.asarray([store.positions[i] for i in indices], dtype=np.float32)),
+        spacing=torch.tensor([row["spacing"][:2] for row in rows], dtype=torch.float32),
+        modality=tuple(tuple(row["modality"]) for row in rows),
+        scan_ids=tuple(str(row["key"]) for row in rows),
+        seeds=torch.tensor([seed_of(seed, row["key"], int(i)) for row, i in zip(rows, indices, strict=True)]),
+    )
