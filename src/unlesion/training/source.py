@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator
 
 import numpy as np
@@ -12,12 +11,7 @@ from numpy.typing import NDArray
 from unlesion.errors import BadInput
 from unlesion.methods.batch import Batch
 from unlesion.prepare import PreparedStore
-
-
-def seed_of(*parts: object) -> int:
-    """A 63-bit seed from any parts, the same on every machine."""
-    digest = hashlib.sha256("\x1f".join(map(str, parts)).encode()).digest()
-    return int.from_bytes(digest[:8], "big") >> 1
+from unlesion.seeds import seed_of
 
 
 class SliceSource:

@@ -15,8 +15,9 @@ from torch.optim.swa_utils import AveragedModel
 
 from unlesion.errors import UnlesionError
 from unlesion.methods.base import Phase, Stage, StepContext
+from unlesion.seeds import seed_of
 from unlesion.training.budget import StageClock, rate_factor
-from unlesion.training.source import SliceSource, seed_of
+from unlesion.training.source import SliceSource
 
 
 @dataclass

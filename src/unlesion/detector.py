@@ -1,0 +1,334 @@
+"""Detector: recipe + method + scorers + calibration, the one thing that is saved, loaded and run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+import unlesion
+from unlesion.calibration import Calibration, TrainingProfile
+from unlesion.detection import Detection
+from unlesion.errors import BadInput
+from unlesion.files import read_json, whole_file, write_json, write_text
+from unlesion.methods.base import InputSpec, Method
+from unlesion.methods.batch import Batch
+from unlesion.methods.registry import get_method, read_card
+from unlesion.prepare import Prepared, Recipe
+from unlesion.scans import Scan
+from unlesion.scoring import ScanEvidence, Scorer, ScoringConfig, make_scorer, remove_small
+from unlesion.seeds import seed_of
+from unlesion.settings import validated
+
+# Raised when an older run can no longer be read.
+FORMAT = 1
+
+# A scan may be flagged wrongly this often, unless told otherwise.
+DEFAULT_ALPHA = 0.05
+
+# The share of healthy voxels above the threshold of `lesions`, unless told otherwise.
+DEFAULT_RATE = "fpr_001"
+
+# Slices that go through the network at once at detection.
+CHUNK = 32
+
+
+@dataclass(kw_only=True, eq=False)
+class Detector:
+    """Everything that detection needs.
+
+    Attributes:
+        recipe: how scans are made comparable.
+        method: the method, with its settings.
+        network: its trained network, in evaluation mode.
+        scorers: "native" (the paper's own map) and, for methods that draw a healthy image, "shared"
+            (plain |scan - healthy|).
+        calibrations: one per scorer; empty before calibration.
+        profile: what the training scans looked like, to warn about scans unlike them.
+        record: what else is known about how it came about (cohort, steps, versions ...).
+        seed: all randomness at inference derives from it and the scan's own name.
+        name: how messages call the run.
+    """
+
+    recipe: Recipe
+    method: Method
+    network: nn.Module
+    scorers: dict[str, Scorer]
+    calibrations: dict[str, Calibration] = field(default_factory=dict)
+    profile: TrainingProfile | None = None
+    record: dict[str, Any] = field(default_factory=dict)
+    seed: int = 0
+    name: str = ""
+
+    def prepare(self, scan: Scan) -> Prepared:
+        """Bring a scan into the shape that the method learnt from.
+
+        Raises:
+            BadInput: the number of channels is another, or the recipe cannot handle the scan.
+        """
+        if scan.channels != self.method.spec.channels:
+            raise BadInput(
+                f"{scan.key}: has {scan.channels} channels but the run was trained on "
+                f"{self.method.spec.channels} ({', '.join(self.method.spec.modalities)}); use --channels"
+            )
+        return self.recipe.prepare(scan)
+
+    def evidence(self, prepared: Prepared, *, device: str | torch.device = "cpu") -> ScanEvidence:
+        """What the method finds in a whole prepared scan; slices without any roi are skipped."""
+        images = prepared.images
+        slices = images.shape[0]
+        network = self.network.to(device).eval()
+        healthy: NDArray[np.float32] | None = None
+        maps: dict[str, NDArray[np.float32]] = {}
+        latent: dict[str, NDArray[np.float32]] = {}
+        for where, batch in batches_of(prepared, seed=self.seed):
+            with torch.no_grad():
+                found = self.method.explain(network, batch.to(device))
+            if found.healthy is not None:
+                healthy = images.copy() if healthy is None else healthy
+                drawn = found.healthy.detach().float().cpu().numpy()
+                healthy[where] = np.where(batch.roi.numpy(), drawn, images[where])
+            for name, value in found.maps.items():
+                full = maps.setdefault(name, np.zeros((slices, *images.shape[2:]), np.float32))
+                full[where] = value.detach().float().cpu().numpy()
+            for name, value in found.latent.items():
+                code = value.detach().float().cpu().numpy()
+                latent.setdefault(name, np.zeros((slices, code.shape[1]), np.float32))[where] = code
+        return ScanEvidence(prepared=prepared, healthy=healthy, maps=maps, latent=latent)
+
+    def detect(
+        self,
+        scan: Scan,
+        *,
+        prepared: Prepared | None = None,
+        alpha: float | None = None,
+        rate: str = DEFAULT_RATE,
+        device: str | torch.device = "cpu",
+    ) -> Detection:
+        """Find what is unusual in a scan.
+
+        Args:
+            scan: what to look at.
+            prepared: the scan already prepared by this detector's recipe, to save time.
+            alpha: share of healthy scans that may be flagged; by default 0.05 where the calibration
+                supports it, else none.
+            rate: which healthy false-positive rate `lesions` uses ("fpr_0001" to "fpr_005").
+            device: where the network runs.
+
+        Returns:
+            Arrays on the scan's own canonical grid.
+
+        Raises:
+            BadInput: the scan cannot be prepared, or `alpha` is below what the calibration allows.
+        """
+        prepared = prepared if prepared is not None else self.prepare(scan)
+        evidence = self.evidence(prepared, device=device)
+        scorer = self.scorers["native"]
+        on_slices = scorer.map(evidence)
+        score = scorer.scan_score(on_slices, prepared.roi)
+        anomaly = prepared.restore(on_slices)
+        healthy = None if evidence.healthy is None else prepared.restore_healthy(evidence.healthy)
+        warnings = [*scan.warnings, *prepared.warnings]
+        if self.profile is not None:
+            warnings += self.profile.warnings(prepared)
+        calibration = self.calibrations.get("native")
+        threshold, p_value, flagged = None, None, None
+        if calibration is None:
+            warnings.append("the run is not calibrated: no p-value, no threshold, no lesions")
+        else:
+            threshold = calibration.thresholds[rate]
+            p_value = calibration.p_value(score)
+            alpha, supported = self._alpha(calibration, alpha)
+            if supported:
+                flagged = p_value <= alpha
+            else:
+                warnings.append(calibration.why_not(DEFAULT_ALPHA))
+                alpha = None
+        lesions = np.zeros(anomaly.shape, bool) if threshold is None else anomaly > threshold
+        spacing = scan.grid.spacing if scan.grid.spacing_known else None
+        lesions, components = remove_small(lesions, spacing=spacing, config=scorer.config.post)
+        return Detection(
+            healthy=healthy,
+            anomaly=anomaly,
+            lesions=lesions,
+            roi=roi_of(scan, prepared),
+            score=float(score),
+            p_value=p_value,
+            flagged=flagged,
+            alpha=alpha if calibration is not None else None,
+            threshold=threshold,
+            volume_ml=float(lesions.sum()) * scan.grid.voxel_ml if spacing else None,
+            components=components,
+            warnings=tuple(dict.fromkeys(warnings)),
+        )
+
+    def maps(
+        self, scan: Scan, prepared: Prepared, evidence: ScanEvidence
+    ) -> dict[str, tuple[NDArray[np.float32], NDArray[np.float32], float]]:
+        """Per scorer: the map on the scan's own grid with and without post-processing, and the score."""
+        out = {}
+        for name, scorer in self.scorers.items():
+            after, before = scorer.map(evidence), scorer.map(evidence, post=False)
+            score = scorer.scan_score(after, prepared.roi)
+            out[name] = (prepared.restore(after), prepared.restore(before), float(score))
+        return out
+
+    def _alpha(self, calibration: Calibration, alpha: float | None) -> tuple[float, bool]:
+        if alpha is None:
+            return DEFAULT_ALPHA, calibration.smallest_p <= DEFAULT_ALPHA
+        calibration.check_alpha(alpha)
+        return alpha, True
+
+    def save(self, run: Path) -> None:
+        """Write `detector.json`, `weights.safetensors` and `card.md` into the folder `run`."""
+        from safetensors.torch import save_file
+
+        run = Path(run)
+        tensors = {f"network.{k}": v.detach().cpu().contiguous() for k, v in _state(self.network).items()}
+        for name, scorer in self.scorers.items():
+            for key, array in scorer.state_dict().items():
+                tensors[f"scorer.{name}.{key}"] = torch.from_numpy(np.ascontiguousarray(array))
+        with whole_file(run / "weights.safetensors") as partial:
+            save_file(tensors, partial)
+        write_text(run / "card.md", read_card(self.method.name))
+        spec = self.method.spec
+        write_json(
+            run / "detector.json",
+            {
+                "format": FORMAT,
+                "unlesion": unlesion.__version__,
+                "notice": "For research use only; not a medical device.",
+                "method": {
+                    "name": self.method.name,
+                    "version": self.method.version,
+                    "config": self.method.config.model_dump(mode="json"),
+                    "citation": self.method.citation,
+                    "deviations": list(self.method.deviations),
+                },
+                "input": {
+                    "channels": spec.channels,
+                    "size": spec.size,
+                    "dims": spec.dims,
+                    "modalities": list(spec.modalities),
+                },
+                "seed": self.seed,
+                "recipe": {"digest": self.recipe.digest, **self.recipe.model_dump(mode="json")},
+                "scoring": {name: s.config.model_dump(mode="json") for name, s in self.scorers.items()},
+                "calibration": {name: c.to_json() for name, c in self.calibrations.items()},
+                "profile": None if self.profile is None else self.profile.to_json(),
+                "record": self.record,
+            },
+        )
+
+    @classmethod
+    def load(cls, run: Path | str) -> Detector:
+        """Read a run.
+
+        Raises:
+            BadInput: no run there, a damaged one, or one of another version.
+        """
+        from safetensors import SafetensorError
+        from safetensors.torch import load_file
+
+        run = Path(run)
+        if not (run / "detector.json").exists():
+            raise BadInput(f"{run}: not a run (no detector.json); make one with `unlesion train`")
+        saved = read_json(run / "detector.json")
+        if not isinstance(saved, dict) or saved.get("format") != FORMAT:
+            raise BadInput(
+                f"{run}: written by unlesion {_version_in(saved)} in a format that {unlesion.__version__} "
+                "does not read; train again, or install that version"
+            )
+        try:
+            method_class = get_method(saved["method"]["name"])
+            if saved["method"]["version"] != method_class.version:
+                raise BadInput(
+                    f"{run}: trained with version {saved['method']['version']} of {method_class.name!r}, this is "
+                    f"version {method_class.version}; train again, or install unlesion {_version_in(saved)}"
+                )
+            config = validated(method_class.Config, saved["method"]["config"], what="method")
+            given = saved["input"]
+            spec = InputSpec(**{**given, "modalities": tuple(given["modalities"])})
+            recipe_values = {k: v for k, v in saved["recipe"].items() if k != "digest"}
+            recipe = validated(Recipe, recipe_values, what="recipe")
+            if recipe.digest != saved["recipe"]["digest"]:
+                raise BadInput(
+                    f"{run}: its recipe was changed after training (digest {saved['recipe']['digest']} does not "
+                    "fit); restore detector.json or train again"
+                )
+            method = method_class(config, spec)
+            network = method.build()
+            tensors = load_file(run / "weights.safetensors")
+            network.load_state_dict(_under(tensors, "network."))
+            scorers = {}
+            for name, values in saved["scoring"].items():
+                scorers[name] = make_scorer(validated(ScoringConfig, values, what="scoring"))
+                state = {k: v.numpy() for k, v in _under(tensors, f"scorer.{name}.").items()}
+                scorers[name].load_state_dict(state)
+            return cls(
+                recipe=recipe,
+                method=method,
+                network=network.eval(),
+                scorers=scorers,
+                calibrations={k: Calibration.from_json(v) for k, v in saved["calibration"].items()},
+                profile=None if saved["profile"] is None else TrainingProfile.from_json(saved["profile"]),
+                record=saved["record"],
+                seed=saved["seed"],
+                name=run.name,
+            )
+        except (KeyError, TypeError, ValueError, RuntimeError, OSError, SafetensorError) as error:
+            raise BadInput(f"{run}: damaged run ({str(error).splitlines()[0]}); train again") from error
+
+    def with_calibration(self, calibrations: Mapping[str, Calibration]) -> Detector:
+        """The same detector with other thresholds and p-values."""
+        return replace(self, calibrations=dict(calibrations))
+
+
+def batches_of(prepared: Prepared, *, seed: int) -> Iterator[tuple[NDArray[np.int64], Batch]]:
+    """The slices of a prepared scan that hold any roi, in batches; with their places in the scan."""
+    there = np.flatnonzero(prepared.roi.any(axis=(1, 2)))
+    for start in range(0, len(there), CHUNK):
+        where = there[start : start + CHUNK]
+        count = len(where)
+        yield (
+            where,
+            Batch(
+                images=torch.from_numpy(np.ascontiguousarray(prepared.images[where])),
+                roi=torch.from_numpy(np.ascontiguousarray(prepared.roi[where]))[:, None],
+                position=torch.from_numpy(np.ascontiguousarray(prepared.positions[where])).float(),
+                spacing=torch.tensor(prepared.spacing, dtype=torch.float32).expand(count, 2).contiguous(),
+                modality=(tuple(prepared.modality),) * count,
+                scan_ids=(prepared.key,) * count,
+                seeds=torch.tensor([seed_of(seed, prepared.key, int(i)) for i in where]),
+            ),
+        )
+
+
+def roi_of(scan: Scan, prepared: Prepared) -> NDArray[np.bool_]:
+    """The region that counts in calibration and evaluation, on the scan's own grid.
+
+    That is the roi which came with the scan; without one, the region the recipe found. The map is 0
+    where the recipe looks away (scalp, skull), so a lesion there is honestly counted as missed.
+    """
+    if scan.roi is not None:
+        return scan.roi
+    return prepared.restore(prepared.roi.astype(np.float32)) > 0.5
+
+
+def _state(network: nn.Module) -> dict[str, torch.Tensor]:
+    # Copies, because safetensors refuses tensors that share memory.
+    return {name: value.clone() for name, value in network.state_dict().items()}
+
+
+def _under(tensors: Mapping[str, torch.Tensor], prefix: str) -> dict[str, torch.Tensor]:
+    return {name[len(prefix) :]: value for name, value in tensors.items() if name.startswith(prefix)}
+
+
+def _version_in(saved: Any) -> str:
+    return str(saved.get("unlesion", "(unknown)")) if isinstance(saved, dict) else "(unknown)"
