@@ -113,7 +113,7 @@ class Method(ABC):
         presets: "tiny", "cpu", "gpu", "paper" -> settings of `Config`, plus the reserved keys
             "image_size" and "batch" (images per step).
         native: the method's own scoring: settings of `ScoringConfig`, such as {"rule": "residual"}.
-        needs_training: False for methods without anything to learn or fit.
+        draws_healthy: False for methods that draw no healthy image.
     """
 
     name: ClassVar[str]
@@ -123,7 +123,7 @@ class Method(ABC):
     deviations: ClassVar[tuple[str, ...]] = ()
     presets: ClassVar[Mapping[str, Mapping[str, Any]]]
     native: ClassVar[Mapping[str, Any]] = {"rule": "residual"}
-    needs_training: ClassVar[bool] = True
+    draws_healthy: ClassVar[bool] = True
     # Raised whenever results change: recorded rows of older code are not reused.
     version: ClassVar[int] = 1
     Config: ClassVar[type[MethodConfig]]

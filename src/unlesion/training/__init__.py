@@ -1,1 +1,5 @@
+"""Training: cohort in, calibrated detector out; the only room that knows Lightning."""
 
+from unlesion.training.train import train
+
+__all__ = ["train"]

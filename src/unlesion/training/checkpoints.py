@@ -28,7 +28,9 @@ class SafeCheckpointIO(CheckpointIO):
             save_file(tensors, partial / "tensors.safetensors")
             (partial / "state.json").write_text(json.dumps(state), encoding="utf-8")
 
-    def load_checkpoint(self, path: Any, map_location: Any = None, weights_only: Any = None) -> dict[str, Any]:
+    def load_checkpoint(
+        self, path: Any, map_location: Any = None, weights_only: Any = None
+    ) -> dict[str, Any]:
         """Read a checkpoint that `save_checkpoint` wrote.
 
         Raises:

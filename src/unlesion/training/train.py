@@ -1,0 +1,322 @@
+"""From healthy scans to a calibrated detector."""
+
+from __future__ import annotations
+
+import platform
+import shutil
+import time
+from collections.abc import Callable, Mapping
+from concurrent.futures import Executor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+import unlesion
+from unlesion.calibrating import calibrate_detector
+from unlesion.calibration import TrainingProfile
+from unlesion.detector import Detector
+from unlesion.errors import BadInput
+from unlesion.files import read_json, write_json
+from unlesion.methods.base import InputSpec, Method
+from unlesion.methods.registry import get_method, preset_settings
+from unlesion.prepare import PreparedStore, Recipe, choose_recipe, load_recipe, prepare_cohort
+from unlesion.progress import Bars, silent
+from unlesion.scans import Cohort
+from unlesion.scoring import Scorer, ScoringConfig, make_scorer
+from unlesion.seeds import seed_of
+from unlesion.settings import merged, nested, validated
+from unlesion.training.config import TrainingConfig
+from unlesion.training.source import SliceSource
+
+DEFAULT_MINUTES = 5.0
+
+# A scorer that standardises learns its healthy mean and SD from at most this many scans.
+NORMATIVE_SCANS = 60
+
+Settings = Mapping[str, Mapping[str, Any]]
+
+
+def train(
+    cohort: Cohort | Path | str,
+    *,
+    method: str,
+    out: Path | str,
+    recipe: str | Path | Recipe | None = None,
+    preset: str = "cpu",
+    minutes: float | None = None,
+    steps: str | int | None = None,
+    seed: int = 0,
+    settings: Settings | None = None,
+    resume: bool = False,
+    store: PreparedStore | None = None,
+    executor: Executor | None = None,
+    bars: Bars = silent,
+    device: str = "auto",
+    tell: Callable[[str], None] = lambda message: None,
+) -> Detector:
+    """Learn what is healthy from a cohort and write the run.
+
+    Fits on the healthy rows of split `train`, calibrates on the healthy rows of split `val`;
+    anomalous rows are never read. Without a split, subjects are split 80/20 by a hash of their name.
+
+    Args:
+        cohort: scans, or the path of a manifest, folder or prepared store.
+        method: name of the method, see `unlesion methods`.
+        out: folder of the run.
+        recipe: a name, a file or a Recipe; by default chosen from what the cohort holds.
+        preset: "tiny", "cpu", "gpu" or "paper".
+        minutes: budget of all training stages together; 5 by default.
+        steps: instead of minutes: a total, or "stage=N,stage=N".
+        seed: same seed, same data, same machine: same result.
+        settings: like `--set`: {"method": {...}, "recipe": {...}, "scoring": {...}, "training": {...}}.
+        resume: go on with an interrupted run in `out`.
+        store: the cohort's training scans, already prepared with the same recipe.
+        executor: reads and prepares scans in parallel.
+        bars: shows progress.
+        device: "auto", "cpu", "cuda".
+        tell: told in words what is chosen, and about scans that could not be used.
+
+    Returns:
+        The calibrated detector, as saved in `out`.
+
+    Raises:
+        BadInput: no healthy training scans, a single subject, unknown names, a folder in use.
+        UnlesionError: training diverged.
+    """
+    began = time.monotonic()
+    out = Path(out)
+    chosen: dict[str, dict[str, Any]] = {room: dict(values) for room, values in (settings or {}).items()}
+    method_class = get_method(method)
+    fixed = preset_settings(method_class, preset)
+    image_size, batch = int(fixed.pop("image_size")), int(fixed.pop("batch", 16))
+    cohort = cohort if isinstance(cohort, Cohort) else Cohort.open(Path(cohort))
+    cohort = cohort.with_splits()
+    healthy, held_out = _healthy_rows(cohort)
+    the_recipe = _recipe(recipe, cohort, image_size, chosen.get("recipe", {}), store, tell)
+    config = validated(method_class.Config, merged(fixed, nested(chosen.get("method", {}))), what="method")
+    training = validated(
+        TrainingConfig, {"batch": batch, **nested(chosen.get("training", {}))}, what="training"
+    )
+    if minutes is not None and steps is not None:
+        raise BadInput("--minutes and --steps: give one of them")
+    if minutes is None and steps is None:
+        minutes = DEFAULT_MINUTES
+    device = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
+    identity = {
+        "method": method,
+        "preset": preset,
+        "seed": seed,
+        "recipe": the_recipe.digest,
+        "config": config.model_dump(mode="json"),
+        "training": training.model_dump(mode="json"),
+        "cohort": cohort.digest,
+    }
+    _claim(out, identity, resume)
+    own_store = store is None
+    if store is None:
+        store, failures = prepare_cohort(healthy, the_recipe, out / "store", executor=executor, bars=bars)
+        for failure in failures:
+            tell(f"left out: {failure.message}")
+    modality = tuple(store.scans[0]["modality"])
+    indices = store.select(split="train", label="healthy")
+    spec = InputSpec(channels=int(store.images.shape[1]), size=the_recipe.size, modalities=modality)
+    torch.manual_seed(seed_of(seed, "weights"))
+    the_method = method_class(config, spec)
+    network = the_method.build()
+    if device == "cpu":
+        network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    network = network.to(device)
+    source = SliceSource(store, indices, batch=training.batch, seed=seed, mirror=training.mirror)
+    record: dict[str, Any] = {**identity, "cohort_name": cohort.name, "device": device}
+    record["healthy_scans"] = len({int(store.slice_scan[i]) for i in indices})
+    record["healthy_subjects"] = len({store.scans[int(store.slice_scan[i])]["subject"] for i in indices})
+    record["slices"] = len(indices)
+    record.update(
+        _learn(the_method, network, source, training, out, seed, minutes, steps, resume, device, bars)
+    )
+    network = network.to("cpu").eval()
+    detector = Detector(
+        recipe=the_recipe,
+        method=the_method,
+        network=network,
+        scorers=_scorers(the_method, nested(chosen.get("scoring", {}))),
+        profile=TrainingProfile.fit(store, indices),
+        seed=seed,
+        name=out.name,
+    )
+    fit_scorers(detector, healthy, executor=executor, bars=bars, device=device)
+    if len(held_out):
+        detector = detector.with_calibration(
+            calibrate_detector(detector, held_out, executor=executor, bars=bars, device=device, warn=tell)
+        )
+    else:
+        tell("no healthy rows in split 'val': the run has no thresholds; use `unlesion calibrate`")
+    record["versions"] = {
+        "unlesion": unlesion.__version__,
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "numpy": np.__version__,
+    }
+    record["repeat"] = repeat_words(record, steps=record.get("steps"))
+    record["total_minutes"] = round((time.monotonic() - began) / 60.0, 2)
+    detector.record = record
+    detector.save(out)
+    if own_store:
+        # A run is all that detection needs: the prepared copies can be made again from the recipe.
+        del source, store
+        shutil.rmtree(out / "store", ignore_errors=True)
+    return detector
+
+
+def fit_scorers(
+    detector: Detector,
+    healthy: Cohort,
+    *,
+    executor: Executor | None = None,
+    bars: Bars = silent,
+    device: str = "cpu",
+) -> None:
+    """Let scorers that need it learn the healthy mean and SD of their maps, from training scans."""
+    from unlesion.sweep import sweep
+
+    needing = [scorer for scorer in detector.scorers.values() if scorer.needs_fit]
+    if not needing:
+        return
+    entries = sorted(healthy, key=lambda entry: seed_of(detector.seed, entry.key))[:NORMATIVE_SCANS]
+
+    with bars("normative", len(entries)) as advance:
+        found = []
+        for swept in sweep(entries, detector.recipe, executor=executor):
+            if swept.prepared is not None:
+                found.append(detector.evidence(swept.prepared, device=device))
+            advance()
+    for scorer in needing:
+        scorer.fit(found)
+
+
+def repeat_words(record: Mapping[str, Any], *, steps: Mapping[str, int] | None) -> str:
+    """The part of the `train` command that repeats a run exactly."""
+    words = f"--method {record['method']} --preset {record['preset']} --seed {record['seed']}"
+    if steps:
+        words += " --steps " + ",".join(f"{name}={number}" for name, number in steps.items())
+    return words
+
+
+def _healthy_rows(cohort: Cohort) -> tuple[Cohort, Cohort]:
+    healthy = cohort.select(split="train", label="healthy")
+    held_out = cohort.select(split="val", label="healthy")
+    if len(healthy) == 0:
+        raise BadInput(
+            f"{cohort.name}: no healthy rows in split 'train'; check the columns label and split, and --where"
+        )
+    if len(healthy.subjects) < 2 and len(held_out) == 0:
+        raise BadInput(
+            f"{cohort.name}: only one healthy subject; give at least two, one to learn from and one to "
+            "calibrate on"
+        )
+    return healthy, held_out
+
+
+def _recipe(
+    wanted: str | Path | Recipe | None,
+    cohort: Cohort,
+    image_size: int,
+    over: Mapping[str, Any],
+    store: PreparedStore | None,
+    tell: Callable[[str], None],
+) -> Recipe:
+    if store is not None:
+        if wanted is None and not over:
+            return store.recipe
+    if isinstance(wanted, Recipe):
+        recipe = wanted
+    else:
+        values = {"size": image_size, **over}
+        if wanted is None:
+            name = choose_recipe(cohort).name
+            tell(f"recipe {name!r}, chosen from what the cohort holds; another: --recipe")
+            wanted = name
+        recipe = load_recipe(wanted, values)
+    if store is not None and store.recipe.digest != recipe.digest:
+        raise BadInput(
+            f"the store was prepared with recipe {store.recipe.name!r} ({store.recipe.digest}), not with "
+            f"{recipe.name!r} ({recipe.digest}); prepare again or leave --recipe out"
+        )
+    return recipe
+
+
+def _claim(out: Path, identity: Mapping[str, Any], resume: bool) -> None:
+    """Make sure that `out` is free, or holds an interrupted run of just this kind."""
+    marker = out / "training.json"
+    if not resume:
+        if (out / "detector.json").exists() or marker.exists():
+            raise BadInput(f"{out}: holds a run already; choose another --out, or go on with --resume")
+        write_json(marker, identity)
+        return
+    if not marker.exists():
+        write_json(marker, identity)
+        return
+    before = read_json(marker)
+    for name, value in identity.items():
+        if before.get(name) != value:
+            raise BadInput(
+                f"{out}: was begun with another {name} ({before.get(name)!r}, now {value!r}); "
+                "resume with the same settings or choose another --out"
+            )
+
+
+def _learn(
+    method: Method,
+    network: torch.nn.Module,
+    source: SliceSource,
+    training: TrainingConfig,
+    out: Path,
+    seed: int,
+    minutes: float | None,
+    steps: str | int | None,
+    resume: bool,
+    device: str,
+    bars: Bars,
+) -> dict[str, Any]:
+    """Closed-form fit or staged training; what to record about it."""
+    stages = method.stages()
+    began = time.monotonic()
+    if not stages:
+        with bars("fit", None):
+            method.fit(network, lambda: (batch.to(device) for batch in source.once()))
+        return {"steps": None, "fit_seconds": round(time.monotonic() - began, 2)}
+    from unlesion.training.fit import fit_stages
+
+    fitted = fit_stages(
+        network=network,
+        stages=stages,
+        source=source,
+        config=training,
+        run=out,
+        seed=seed,
+        minutes=minutes,
+        steps=steps,
+        resume=resume,
+        device=device,
+        bars=bars,
+    )
+    return {
+        "steps": fitted.steps,
+        "minutes": minutes,
+        "fit_seconds": round(fitted.seconds, 2),
+        "images_per_second": round(fitted.images_per_second, 2),
+        "precision": fitted.precision,
+    }
+
+
+def _scorers(method: Method, over: Mapping[str, Any]) -> dict[str, Scorer]:
+    """The native scorer with the user's settings on top, and the shared one where it applies."""
+    native = validated(ScoringConfig, merged(dict(method.native), over), what="scoring")
+    scorers = {"native": make_scorer(native)}
+    if method.draws_healthy:
+        # Shared scoring differs by its rule alone: post-processing and pooling are common.
+        plain = ScoringConfig(post=native.post, pool=native.pool, pool_fraction=native.pool_fraction)
+        scorers["shared"] = make_scorer(plain)
+    return scorers
