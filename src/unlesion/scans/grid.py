@@ -49,12 +49,16 @@ class Grid:
         """Volume of a voxel in millilitres (meaningless where the spacing is unknown)."""
         return float(np.prod(self.spacing)) / 1000.0
 
+    @property
+    def _flipped(self) -> tuple[int, ...]:
+        return tuple(axis for axis in range(3) if self.axis_flip[axis])
+
     def to_file(self, array: NDArray[Any]) -> NDArray[Any]:
         """Bring a canonical array (rows, columns, slices) back to the axes and shape of the file."""
         if array.shape != self.shape:
             raise ValueError(f"expected an array of shape {self.shape}, got {array.shape}")
         out = np.transpose(array, self.axis_order)
-        out = np.flip(out, [axis for axis in range(3) if self.axis_flip[axis]])
+        out = np.flip(out, self._flipped)
         return np.ascontiguousarray(out.reshape(self.file_shape))
 
     def from_file(self, array: NDArray[Any]) -> NDArray[Any]:
@@ -62,5 +66,5 @@ class Grid:
         if array.shape != self.file_shape:
             raise ValueError(f"expected an array of shape {self.file_shape}, got {array.shape}")
         three = tuple(self.shape[axis] for axis in self.axis_order)
-        out = np.flip(array.reshape(three), [axis for axis in range(3) if self.axis_flip[axis]])
+        out = np.flip(array.reshape(three), self._flipped)
         return np.ascontiguousarray(np.transpose(out, np.argsort(self.axis_order)))

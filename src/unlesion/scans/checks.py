@@ -1,0 +1,119 @@
+"""What an image must be to be used: refused, or mended with a warning."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from unlesion.errors import BadInput
+from unlesion.scans.grid import Grid
+
+SMALLEST_SIDE = 16
+"""Pixels that an image needs along rows and along columns."""
+
+SAME_PLACE_MM = 1e-3
+"""Two grids are one if no corner lies further apart than this."""
+
+
+def check_image(voxels: NDArray[np.float32], path: Path) -> tuple[NDArray[np.float32], tuple[str, ...]]:
+    """Refuse what cannot be an image; set scattered non-finite voxels to 0.
+
+    Args:
+        voxels: (rows, columns, slices).
+        path: where they came from, for the message.
+
+    Returns:
+        The voxels, all finite, and a warning if some were not.
+
+    Raises:
+        BadInput: under 16 pixels in-plane, no finite voxel, or every voxel the same.
+    """
+    rows, columns = voxels.shape[:2]
+    if min(rows, columns) < SMALLEST_SIDE:
+        raise BadInput(
+            f"{path}: only {rows} x {columns} pixels in the slice plane; "
+            f"give images of at least {SMALLEST_SIDE} x {SMALLEST_SIDE}"
+        )
+    if voxels.size == 0:
+        raise BadInput(f"{path}: holds no voxels; export the image again")
+    voxels, warnings = mend(voxels, path)
+    if not warnings:
+        lowest, highest = float(voxels.min()), float(voxels.max())
+    else:
+        # The zeros that replace NaN must not make a constant image look like one with contrast.
+        kept = voxels[voxels != 0]
+        lowest, highest = (float(kept.min()), float(kept.max())) if kept.size else (0.0, 0.0)
+    if lowest == highest:
+        raise BadInput(
+            f"{path}: every voxel is {lowest:g}, so there is nothing to see; check the export or leave it out"
+        )
+    return voxels, warnings
+
+
+def mend(voxels: NDArray[np.float32], path: Path) -> tuple[NDArray[np.float32], tuple[str, ...]]:
+    """Set NaN and infinite voxels to 0, with a warning; refuse an image that holds nothing else."""
+    # Minimum and maximum carry NaN and infinity along, and need no second array.
+    if voxels.size == 0 or (np.isfinite(voxels.min()) and np.isfinite(voxels.max())):
+        return voxels, ()
+    finite = np.isfinite(voxels)
+    good = int(finite.sum())
+    if good == 0:
+        raise BadInput(f"{path}: no voxel is finite (all NaN or infinite); check the export or leave it out")
+    warning = f"{path.name}: {voxels.size - good} of {voxels.size} voxels were NaN or infinite, set to 0"
+    return np.where(finite, voxels, np.float32(0)), (warning,)
+
+
+def check_same_grid(grid: Grid, wanted: Grid, path: Path, *, what: str) -> None:
+    """Refuse an image that lies on another grid than the scan it belongs to.
+
+    Args:
+        grid: of the image at `path`.
+        wanted: of the scan.
+        path: for the message.
+        what: what the image is: "mask", "roi", "channel", "twin".
+
+    Raises:
+        BadInput: another family of formats, another shape, or corners more than 1e-3 mm apart.
+    """
+    if (grid.family == "nifti") != (wanted.family == "nifti"):
+        raise BadInput(
+            f"{path}: this {what} is a {_name(grid)} but its scan is a {_name(wanted)}, "
+            "so their axes cannot be matched; save both in one format"
+        )
+    if grid.shape != wanted.shape:
+        raise BadInput(
+            f"{path}: this {what} has {_size(grid)} voxels (rows x columns x slices) but its scan has "
+            f"{_size(wanted)}; resample it to the scan's grid"
+        )
+    if grid.family != "nifti":
+        return
+    apart = _corner_distance(grid, wanted)
+    if apart > SAME_PLACE_MM:
+        raise BadInput(
+            f"{path}: this {what} lies up to {apart:.3g} mm away from its scan (same shape, other affine); "
+            "resample it to the scan's grid, or correct its header"
+        )
+
+
+def reason(error: BaseException) -> str:
+    """What an error said, on one line of reasonable length."""
+    text = " ".join(str(error).split()) or type(error).__name__
+    return text if len(text) <= 160 else text[:157] + "..."
+
+
+def _corner_distance(grid: Grid, other: Grid) -> float:
+    """Largest distance in mm between the same corner voxels of two grids of one shape."""
+    ends = [(0, size - 1) for size in grid.shape]
+    corners = np.array([(r, c, s, 1) for r in ends[0] for c in ends[1] for s in ends[2]], dtype=float).T
+    moved = (grid.affine - other.affine) @ corners
+    return float(np.linalg.norm(moved[:3], axis=0).max())
+
+
+def _size(grid: Grid) -> str:
+    return " x ".join(str(size) for size in grid.shape)
+
+
+def _name(grid: Grid) -> str:
+    return {"nifti": "NIfTI file", "picture": "picture", "numpy": "NumPy array"}.get(grid.family, grid.family)

@@ -1,0 +1,187 @@
+"""Cohort: the scans of a manifest, a folder or a single file, chosen and split, before they are read."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from os import PathLike
+from pathlib import Path
+
+from unlesion.errors import BadInput
+from unlesion.scans.entry import Entry
+from unlesion.scans.folder import row_of_image, rows_of_folder
+from unlesion.scans.formats import ENDINGS, ending_of
+from unlesion.scans.manifest import Row, entries_of, read_rows
+from unlesion.scans.selection import join_channels, rows_where
+from unlesion.scans.splits import check_splits, split_by_subject
+
+MANIFEST = "manifest.csv"
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Cohort:
+    """An ordered choice of scans; no image is opened until an entry is read.
+
+    Attributes:
+        root: the folder that keys are relative to.
+        entries: the scans.
+        name: for people.
+        volume: which volume of 4-D files was chosen, or None.
+        warnings: what was noticed on opening.
+    """
+
+    root: Path
+    entries: tuple[Entry, ...]
+    name: str
+    volume: int | None = None
+    warnings: tuple[str, ...] = ()
+
+    @classmethod
+    def open(
+        cls,
+        source: str | PathLike[str],
+        *,
+        where: Sequence[str] = (),
+        channels: Sequence[str] = (),
+        volume: int | None = None,
+    ) -> Cohort:
+        """Open a manifest (`.csv`), a folder, or a single image.
+
+        A folder that holds a `manifest.csv` is opened through it; otherwise every image below it is a
+        scan.
+
+        Args:
+            source: the manifest, folder or image.
+            where: conditions "column=a,b" (a or b), all of which must hold.
+            channels: modalities that are joined into one scan, in this order.
+            volume: which volume of 4-D files, counted from 0.
+
+        Raises:
+            BadInput: there is nothing that can be used; the message says what, where, and what to do.
+        """
+        source = Path(source)
+        columns, rows, path = _rows(source)
+        selected = rows_where(rows, where, columns, str(source))
+        entries = entries_of(path, columns, rows, selected, volume=volume)
+        warnings = _notes(source, path, entries)
+        if channels:
+            entries, left_out = join_channels(entries, channels, str(source))
+            warnings += left_out
+        _check_keys(entries, source)
+        check_splits(entries, str(source))
+        name = _name(source, where, channels)
+        return cls(root=path.parent, entries=tuple(entries), name=name, volume=volume, warnings=warnings)
+
+    def __len__(self) -> int:
+        return len(self.entries)
+
+    def __iter__(self) -> Iterator[Entry]:
+        return iter(self.entries)
+
+    def __getitem__(self, index: int) -> Entry:
+        return self.entries[index]
+
+    def select(self, *, split: str | Sequence[str] | None = None, label: str | None = None) -> Cohort:
+        """The scans of one or several splits, and of one label; may be none."""
+        splits = (split,) if isinstance(split, str) else split
+        kept = tuple(
+            entry
+            for entry in self.entries
+            if (splits is None or entry.split in splits) and (label is None or entry.label == label)
+        )
+        return replace(self, entries=kept)
+
+    def with_splits(self) -> Cohort:
+        """This cohort, split 80 / 20 into train and val by subject if it has no splits of its own."""
+        if any(entry.split for entry in self.entries):
+            return self
+        splits = split_by_subject([entry.subject for entry in self.entries])
+        return replace(
+            self, entries=tuple(replace(entry, split=splits[entry.subject]) for entry in self.entries)
+        )
+
+    @property
+    def subjects(self) -> tuple[str, ...]:
+        """The subjects, each once, in order of appearance."""
+        return tuple(dict.fromkeys(entry.subject for entry in self.entries))
+
+    @property
+    def digest(self) -> str:
+        """16 hex digits of the SHA-256 of what the rows say and how long their files are.
+
+        It does not depend on where the cohort lies, nor on the order of its rows.
+        """
+        lines = sorted(
+            json.dumps(
+                [
+                    entry.key,
+                    entry.modality,
+                    entry.volume,
+                    sorted(entry.columns.items()),
+                    [_length(path) for path in entry.files],
+                ]
+            )
+            for entry in self.entries
+        )
+        return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16]
+
+
+def _rows(source: Path) -> tuple[tuple[str, ...], list[Row], Path]:
+    """Columns and rows of any kind of source, and the path of its (real or imagined) manifest."""
+    try:
+        is_folder, exists = source.is_dir(), source.exists()
+    except (OSError, ValueError):
+        is_folder = exists = False
+    if not exists:
+        raise BadInput(f"{source}: no such file or folder; check the path")
+    if is_folder and not (source / MANIFEST).is_file():
+        return ("path", "subject"), rows_of_folder(source), source / MANIFEST
+    manifest = source / MANIFEST if is_folder else source
+    if manifest.suffix.lower() == ".csv":
+        return *read_rows(manifest), manifest
+    if ending_of(source.name):
+        return ("path", "subject"), [row_of_image(source.name)], source.parent / MANIFEST
+    raise BadInput(
+        f"{source}: neither a manifest (.csv), nor a folder, nor an image ({', '.join(ENDINGS)}); "
+        "check the path"
+    )
+
+
+def _notes(source: Path, path: Path, entries: Sequence[Entry]) -> tuple[str, ...]:
+    notes = []
+    if source.is_dir() and not path.is_file():
+        count = len({entry.subject for entry in entries})
+        if count < len(entries):
+            notes.append(
+                f"{source}: {len(entries)} images of {count} subjects, taken from the names of the first folders; "
+                "a manifest can say otherwise"
+            )
+    odd = sorted({entry.split for entry in entries if entry.split} - {"train", "val", "test"})
+    if odd:
+        notes.append(f"{path}: splits other than train, val and test: {', '.join(odd[:5])}")
+    return tuple(notes)
+
+
+def _check_keys(entries: Sequence[Entry], source: Path) -> None:
+    twice = [key for key, count in Counter(entry.key for entry in entries).items() if count > 1]
+    if twice:
+        raise BadInput(f"{source}: {twice[0]} is listed twice; keep one row, or choose one with --where")
+
+
+def _name(source: Path, where: Sequence[str], channels: Sequence[str]) -> str:
+    path = source.parent if source.name.lower() == MANIFEST else source
+    name = path.resolve().name
+    name = name[: -len(".csv")] if name.lower().endswith(".csv") else name
+    chosen = [*where, *([f"channels={','.join(channels)}"] if channels else [])]
+    return f"{name} ({'; '.join(chosen)})" if chosen else name
+
+
+def _length(path: Path) -> int:
+    """Bytes of a file, -1 where there is none."""
+    try:
+        return path.stat().st_size
+    except OSError:
+        return -1

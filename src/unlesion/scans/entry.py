@@ -1,0 +1,78 @@
+"""Entry: a scan of a cohort before it is read."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from unlesion.scans.reading import read_scan
+from unlesion.scans.scan import Scan
+
+Label = Literal["healthy", "anomalous"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Entry:
+    """Where a scan lies and what its cohort says about it. Other kinds of cohort may override `read`.
+
+    Attributes:
+        key: path relative to the cohort, without ending ("a/b/x"); unique, names the results.
+        paths: the image, one file a channel.
+        mask_path: annotated lesions, or None.
+        roi_path: region of interest, or None.
+        twin_paths: the true healthy counterpart, one file a channel; empty if there is none.
+        subject: who it is from; unique in the cohort.
+        scan_id: which examination of the subject; slices of one volume share it.
+        position: relative height of a slice in its volume, 0 lowest to 1 highest; None unknown.
+        modality: one name a channel, "" where unknown.
+        label: "healthy" or "anomalous".
+        pathology: the finding, "" where unknown.
+        split: "train", "val", "test" or another name; None where the cohort has no splits.
+        spacing_mm: mm along rows, columns, slices for pictures and bare arrays (1 to 3 numbers), or None.
+        volume: which volume of a 4-D file, or None.
+        columns: every column of its row in the manifest, as text (of the first channel).
+    """
+
+    key: str
+    paths: tuple[Path, ...]
+    mask_path: Path | None = None
+    roi_path: Path | None = None
+    twin_paths: tuple[Path, ...] = ()
+    subject: str = ""
+    scan_id: str = ""
+    position: float | None = None
+    modality: tuple[str, ...] = ("",)
+    label: Label = "healthy"
+    pathology: str = ""
+    split: str | None = None
+    spacing_mm: tuple[float, ...] | None = None
+    volume: int | None = None
+    columns: Mapping[str, str] = field(default_factory=dict, hash=False)
+
+    def read(self) -> Scan:
+        """Read the scan with its mask, region of interest and twin.
+
+        Raises:
+            BadInput: any of its files cannot be used; see `read_scan`.
+        """
+        return read_scan(
+            self.paths,
+            mask=self.mask_path,
+            roi=self.roi_path,
+            twin=self.twin_paths or None,
+            volume=self.volume,
+            spacing_mm=self.spacing_mm,
+            key=self.key,
+            subject=self.subject,
+            scan_id=self.scan_id,
+            modality=self.modality,
+            position=self.position,
+        )
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """Every file that belongs to the scan."""
+        others = [path for path in (self.mask_path, self.roi_path) if path is not None]
+        return (*self.paths, *others, *self.twin_paths)

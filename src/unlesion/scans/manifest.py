@@ -1,0 +1,224 @@
+"""A manifest: a CSV file with a row an image, paths relative to its folder."""
+
+from __future__ import annotations
+
+import csv
+import io
+import posixpath
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import cast
+
+from unlesion.errors import BadInput
+from unlesion.scans.checks import reason
+from unlesion.scans.entry import Entry, Label
+from unlesion.scans.formats import without_ending
+from unlesion.scans.reading import parse_spacing
+
+LABELS = ("healthy", "anomalous")
+
+
+@dataclass(frozen=True)
+class Row:
+    """A row: its number as a spreadsheet shows it (the header is row 1), and its values by column."""
+
+    number: int
+    values: dict[str, str]
+
+    def get(self, column: str) -> str:
+        """The value of a column, "" where it is empty or there is no such column."""
+        return self.values.get(column, "")
+
+
+def read_rows(path: Path) -> tuple[tuple[str, ...], list[Row]]:
+    """Read the columns and rows of a manifest as text.
+
+    Raises:
+        BadInput: not readable, no text in UTF-8, no CSV, no column `path`, or no row.
+    """
+    table = _table(path)
+    columns = tuple(name.strip() for name in table[0]) if table else ()
+    if not columns or not any(columns):
+        raise BadInput(f"{path}: the manifest is empty; write a CSV file with a column 'path'")
+    if "path" not in columns:
+        shown = ", ".join(columns)
+        hint = "separate columns with commas" if len(columns) == 1 and _other_separator(columns[0]) else ""
+        raise BadInput(
+            f"{path}: the manifest has no column 'path' but {_short(shown)!r}; {hint or 'name the images in one'}"
+        )
+    twice = [name for name, count in Counter(filter(None, columns)).items() if count > 1]
+    if twice:
+        raise BadInput(f"{path}: column {_short(twice[0])!r} appears twice; rename one")
+    rows = []
+    for number, fields in enumerate(table[1:], start=2):
+        if not any(field.strip() for field in fields):
+            continue
+        if len(fields) != len(columns):
+            raise BadInput(
+                f"{path}: row {number} has {len(fields)} values for {len(columns)} columns; "
+                "put values that hold a comma in quotes"
+            )
+        values = {name: field.strip() for name, field in zip(columns, fields, strict=True) if name}
+        rows.append(Row(number, values))
+    if not rows:
+        raise BadInput(f"{path}: the manifest lists no images; add a row for each")
+    return columns, rows
+
+
+def entries_of(
+    path: Path, columns: Sequence[str], rows: Sequence[Row], selected: Sequence[Row], *, volume: int | None
+) -> list[Entry]:
+    """Turn the selected rows of a manifest into entries, one a row.
+
+    All rows are needed, so that keys and subjects do not depend on what is selected.
+
+    Raises:
+        BadInput: a wrong value, or a path out of the manifest's folder; the message names the row.
+    """
+    root = path.parent
+    crowded = _crowded_keys(rows)
+    shared = _subjects_in_several_sources(rows)
+    entries = []
+    for row in selected:
+        relative = _inside(path, row, "path")
+        if relative is None:
+            raise BadInput(f"{path}: row {row.number} has no path; name its image or delete the row")
+        key = without_ending(relative)
+        key = relative if key in crowded else key
+        scan_id = row.get("scan") or key
+        subject = row.get("subject") or scan_id
+        if subject in shared:
+            subject = f"{row.get('source')}/{subject}"
+        mask, roi, twin = (_inside(path, row, f"{kind}_path") for kind in ("mask", "roi", "twin"))
+        entries.append(
+            Entry(
+                key=key,
+                paths=(root / relative,),
+                mask_path=None if mask is None else root / mask,
+                roi_path=None if roi is None else root / roi,
+                twin_paths=() if twin is None else (root / twin,),
+                subject=subject,
+                scan_id=scan_id,
+                position=_position(path, row),
+                modality=(row.get("modality"),),
+                label=_label(path, row, "label" in columns),
+                pathology=row.get("pathology"),
+                split=row.get("split") or None,
+                spacing_mm=_spacing(path, row),
+                volume=volume,
+                columns=row.values,
+            )
+        )
+    return entries
+
+
+def _table(path: Path) -> list[list[str]]:
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise BadInput(f"{path}: the manifest cannot be read ({reason(error)}); check the path") from error
+    if b"\0" in data:
+        raise BadInput(f"{path}: not a manifest but binary data; give a CSV file with a column 'path'")
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise BadInput(
+            f"{path}: the manifest is not text in UTF-8 (byte {error.start}); save it as 'CSV UTF-8'"
+        ) from error
+    try:
+        return list(csv.reader(io.StringIO(text, newline=""), strict=True))
+    except csv.Error as error:
+        raise BadInput(
+            f"{path}: the manifest is not a CSV table ({reason(error)}); save it again as CSV"
+        ) from error
+
+
+def _inside(path: Path, row: Row, column: str) -> str | None:
+    """A path of a row relative to the manifest's folder; None where the cell is empty.
+
+    Symbolic links inside the folder may lead out of it (that is how data managers store large files); the
+    text of the path may not.
+    """
+    text = row.get(column)
+    if not text:
+        return None
+    clean = posixpath.normpath(text)
+    if clean.startswith(("/", "..")) and (clean[0] == "/" or PurePosixPath(clean).parts[0] == ".."):
+        raise BadInput(
+            f"{path}: row {row.number}, {column} {_short(text)!r} leads out of the manifest's folder; "
+            "write paths relative to the manifest, below it"
+        )
+    if clean == ".":
+        raise BadInput(f"{path}: row {row.number}, {column} {_short(text)!r} names no file; name an image")
+    return clean
+
+
+def _position(path: Path, row: Row) -> float | None:
+    text = row.get("position")
+    if not text:
+        return None
+    try:
+        position = float(text)
+    except ValueError:
+        position = -1.0
+    if not 0 <= position <= 1:
+        raise BadInput(
+            f"{path}: row {row.number}, position {_short(text)!r} is not a number between 0 (lowest slice) "
+            "and 1 (highest); correct it or leave it empty"
+        )
+    return position
+
+
+def _label(path: Path, row: Row, given: bool) -> Label:
+    if not given:
+        return "healthy"
+    text = row.get("label")
+    if text not in LABELS:
+        # An empty cell is no "healthy": what learns from healthy scans must not learn from unread ones.
+        raise BadInput(
+            f"{path}: row {row.number}, label {_short(text)!r} is unknown; write 'healthy' or 'anomalous', "
+            "or leave out the column"
+        )
+    return cast(Label, text)
+
+
+def _spacing(path: Path, row: Row) -> tuple[float, ...] | None:
+    text = row.get("spacing_mm")
+    if not text:
+        return None
+    try:
+        return parse_spacing(text)
+    except ValueError as error:
+        raise BadInput(
+            f"{path}: row {row.number}, spacing_mm {_short(text)!r} is not one to three positive numbers; "
+            "write millimetres such as 0.7 or '0.7,0.7,3'"
+        ) from error
+
+
+def _crowded_keys(rows: Sequence[Row]) -> set[str]:
+    """Keys that two different files would share ("x.png" and "x.npy"): these keep their endings."""
+    files: defaultdict[str, set[str]] = defaultdict(set)
+    for row in rows:
+        clean = posixpath.normpath(row.get("path"))
+        files[without_ending(clean)].add(clean)
+    return {key for key, names in files.items() if len(names) > 1}
+
+
+def _subjects_in_several_sources(rows: Sequence[Row]) -> set[str]:
+    """Subject identifiers are unique within a source only; those that are not in all are marked."""
+    sources: defaultdict[str, set[str]] = defaultdict(set)
+    for row in rows:
+        if row.get("subject"):
+            sources[row.get("subject")].add(row.get("source"))
+    return {subject for subject, names in sources.items() if len(names) > 1}
+
+
+def _other_separator(header: str) -> bool:
+    return any(separator in header for separator in ";\t|")
+
+
+def _short(text: str) -> str:
+    text = " ".join(text.split())
+    return text if len(text) <= 80 else text[:77] + "..."

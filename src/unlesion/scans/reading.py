@@ -1,0 +1,183 @@
+"""From files to a `Scan`: channels, mask, region of interest and twin on one grid."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from os import PathLike
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from unlesion.errors import BadInput
+from unlesion.scans.checks import check_image, check_same_grid, mend
+from unlesion.scans.formats import notes, read_array, without_ending
+from unlesion.scans.formats.unplaced import with_spacing
+from unlesion.scans.grid import Grid
+from unlesion.scans.scan import Scan
+
+AnyPath = str | PathLike[str]
+
+
+def read_scan(
+    path: AnyPath | Sequence[AnyPath],
+    *,
+    mask: AnyPath | None = None,
+    roi: AnyPath | None = None,
+    twin: AnyPath | Sequence[AnyPath] | None = None,
+    volume: int | None = None,
+    spacing_mm: float | Sequence[float] | None = None,
+    key: str = "",
+    subject: str = "",
+    scan_id: str = "",
+    modality: str | Sequence[str] = (),
+    position: float | None = None,
+) -> Scan:
+    """Read a scan of one or more channels.
+
+    Args:
+        path: the image (`.nii`, `.nii.gz`, `.png`, `.jpg`, `.tif`, `.npy`), or one a channel.
+        mask: the annotated lesions, on the same grid; above 0 is lesion.
+        roi: the region of interest, on the same grid; above 0 is inside.
+        twin: the true healthy counterpart, one file a channel, on the same grid.
+        volume: which volume of 4-D files, counted from 0.
+        spacing_mm: size of a voxel of a picture or bare array in mm: one number, (rows, columns), or
+            (rows, columns, slices). NIfTI files have their own.
+        key: name of the scan; its file name without ending if left out.
+        subject: who it is from; `key` if left out.
+        scan_id: which examination; `key` if left out.
+        modality: one name a channel.
+        position: relative height of a flat scan in its volume, 0 lowest to 1 highest.
+
+    Returns:
+        The scan: voxels float32 and finite, in canonical axes and the file's intensity units.
+
+    Raises:
+        BadInput: a file is missing, empty, truncated, no grey image, constant, under 16 pixels in-plane,
+            without a finite voxel, 4-D without a choice, or on another grid than the first channel.
+    """
+    paths = _as_paths(path)
+    if not paths:
+        raise BadInput("no image was named; give a path, or one a channel")
+    names = (modality,) if isinstance(modality, str) else tuple(modality)
+    if names and len(names) != len(paths):
+        raise BadInput(f"{paths[0]}: {len(paths)} channels but {len(names)} modalities; name one a channel")
+    if position is not None and not 0 <= position <= 1:
+        raise BadInput(f"{paths[0]}: position {position:g} is not between 0 (lowest) and 1 (highest)")
+
+    channels, grid, warnings = _read_channels(paths, volume)
+    if spacing_mm is not None:
+        grid, warning = _given_spacing(grid, spacing_mm, paths[0])
+        warnings += warning
+    twin_voxels = None
+    twins = _as_paths(twin)
+    if twins:
+        twin_voxels = _read_twin(twins, grid, len(paths), volume)
+    key = key or without_ending(paths[0].name)
+    return Scan(
+        voxels=channels,
+        grid=grid,
+        key=key,
+        subject=subject or key,
+        scan_id=scan_id or key,
+        modality=names or ("",) * len(paths),
+        position=position,
+        roi=None if roi is None else read_mask(roi, grid, what="roi"),
+        lesions=None if mask is None else read_mask(mask, grid),
+        twin=twin_voxels,
+        warnings=warnings,
+    )
+
+
+def read_mask(path: AnyPath, grid: Grid, *, what: str = "mask") -> NDArray[np.bool_]:
+    """Read a mask that belongs to a scan.
+
+    Args:
+        path: the mask, of the same family of formats as the scan.
+        grid: of the scan.
+        what: "mask" or "roi", for the message.
+
+    Returns:
+        (rows, columns, slices) bool in canonical axes: True where the value is above 0.
+
+    Raises:
+        BadInput: unreadable, or on another grid (the message says how it differs).
+    """
+    path = Path(path)
+    values, own = read_array(path)
+    check_same_grid(own, grid, path, what=what)
+    return values > 0
+
+
+def parse_spacing(text: str) -> tuple[float, ...]:
+    """Millimetres from "0.7", "0.7,0.8" or "0.7,0.8,3".
+
+    Raises:
+        ValueError: not one to three positive numbers.
+    """
+    sizes = tuple(float(part) for part in text.split(","))
+    if len(sizes) > 3 or not all(math.isfinite(size) and size > 0 for size in sizes):
+        raise ValueError(text)
+    return sizes
+
+
+def _read_channels(
+    paths: list[Path], volume: int | None
+) -> tuple[NDArray[np.float32], Grid, tuple[str, ...]]:
+    first, grid = read_array(paths[0], volume=volume)
+    first, warnings = check_image(first, paths[0])
+    warnings += notes(grid)
+    if len(paths) == 1:
+        return first[np.newaxis], grid, warnings
+    voxels = np.empty((len(paths), *grid.shape), dtype=np.float32)
+    voxels[0] = first
+    for index, path in enumerate(paths[1:], start=1):
+        values, own = read_array(path, volume=volume)
+        check_same_grid(own, grid, path, what="channel")
+        voxels[index], more = check_image(values, path)
+        warnings += more
+    return voxels, grid, warnings
+
+
+def _read_twin(paths: list[Path], grid: Grid, channels: int, volume: int | None) -> NDArray[np.float32]:
+    if len(paths) != channels:
+        raise BadInput(f"{paths[0]}: {len(paths)} twin images for {channels} channels; name one a channel")
+    voxels = np.empty((channels, *grid.shape), dtype=np.float32)
+    for index, path in enumerate(paths):
+        values, own = read_array(path, volume=volume)
+        check_same_grid(own, grid, path, what="twin")
+        voxels[index], _ = mend(values, path)
+    return voxels
+
+
+def _given_spacing(
+    grid: Grid, spacing_mm: float | Sequence[float], path: Path
+) -> tuple[Grid, tuple[str, ...]]:
+    """The grid with the spacing that the user gave, where the file itself has none."""
+    given = (spacing_mm,) if isinstance(spacing_mm, int | float) else tuple(spacing_mm)
+    if not 1 <= len(given) <= 3 or not all(math.isfinite(size) and size > 0 for size in given):
+        raise BadInput(f"{path}: spacing_mm {spacing_mm} is not one to three positive numbers of millimetres")
+    if len(given) == 1:
+        sizes = (given[0], given[0], given[0])
+    elif len(given) == 2:
+        if not grid.is_flat:
+            raise BadInput(f"{path}: spacing_mm {spacing_mm} lacks the slices; give rows, columns and slices")
+        sizes = (given[0], given[1], 1.0)
+    else:
+        sizes = (given[0], given[1], given[2])
+    if not grid.spacing_known:
+        return with_spacing(grid, sizes), ()
+    known = np.array(grid.spacing[: len(given)] if len(given) > 1 else grid.spacing[:2])
+    if np.allclose(known, sizes[: len(known)], rtol=0.01):
+        return grid, ()
+    shown = " x ".join(f"{size:g}" for size in grid.spacing)
+    return grid, (f"spacing_mm was not used: the header of {path.name} says {shown} mm",)
+
+
+def _as_paths(path: AnyPath | Sequence[AnyPath] | None) -> list[Path]:
+    if path is None:
+        return []
+    if isinstance(path, str | PathLike):
+        return [Path(path)]
+    return [Path(one) for one in path]
