@@ -1,0 +1,21 @@
+"""Which image sizes a network of several levels can take."""
+
+from __future__ import annotations
+
+from unlesion.errors import BadInput
+from unlesion.methods.base import InputSpec
+
+
+def coarsest_grid(spec: InputSpec, halvings: int, *, method: str) -> int:
+    """Points along a side after halving the image `halvings` times.
+
+    Raises:
+        BadInput: the image's side is no multiple of 2^halvings, or too small.
+    """
+    step = 2**halvings
+    if spec.size % step or spec.size < 2 * step:
+        raise BadInput(
+            f"{method} halves images {halvings} times and cannot take {spec.size} pixels a side; "
+            f"set recipe.size to a multiple of {step}, at least {2 * step}"
+        )
+    return spec.size // step

@@ -1,0 +1,81 @@
+"""How the terms of the evidence lower bound would change with every pixel."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from unlesion.methods.batch import Batch
+from unlesion.methods.variational.network import divergence
+from unlesion.networks.modes import asking
+from unlesion.networks.smoothing import blur_inside
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class GradientEvidence:
+    """What a variational network says about a batch.
+
+    Attributes:
+        healthy: reconstruction from the mean code, (B, C, ...), 0 outside the roi.
+        kl: |dKL/dx|, mean over the channels, blurred, (B, ...).
+        elbo: |d(error + beta · KL)/dx|, likewise.
+        mean: (B, latent).
+        log_sigma: (B, latent).
+    """
+
+    healthy: Tensor
+    kl: Tensor
+    elbo: Tensor
+    mean: Tensor
+    log_sigma: Tensor
+
+
+def gradient_maps(
+    network: nn.Module,
+    batch: Batch,
+    *,
+    error: Callable[[Tensor, Tensor, Tensor], Tensor],
+    beta: float,
+    samples: int,
+    smoothing: float,
+) -> GradientEvidence:
+    """Reconstruct a batch and take the gradients at its pixels.
+
+    Args:
+        network: a `VariationalNetwork`.
+        batch: the images.
+        error: (drawn, images, roi) -> each image's reconstruction error (B,).
+        beta: weight of the divergence.
+        samples: codes drawn per image, from the image's own seed, whose gradients are averaged; 0
+            uses the mean code.
+        smoothing: standard deviation of the blur, in pixels.
+
+    Source: Zimmerer et al., Unsupervised Anomaly Localization using Variational Auto-Encoders, 2019.
+    """
+    with asking(network, gradients=True):
+        images = (batch.images * batch.roi).clone().requires_grad_()
+        roi = batch.roi.clone()
+        mean, log_sigma = network.encode(images)  # type: ignore[operator]
+        healthy = network.decoder(mean)  # type: ignore[operator]
+        kl_total = divergence(mean, log_sigma).sum()
+        (kl_gradient,) = torch.autograd.grad(kl_total, images, retain_graph=True)
+        if samples:
+            drawn = batch.noise((samples, mean.shape[1])).clone()
+            codes = [mean + drawn[:, k] * log_sigma.exp() for k in range(samples)]
+            total = sum(error(network.decoder(code), images, roi).sum() for code in codes) / samples  # type: ignore[operator]
+        else:
+            total = error(healthy, images, roi).sum()
+        (error_gradient,) = torch.autograd.grad(total, images)
+    roi = batch.roi
+    kl_map = blur_inside(kl_gradient.abs().mean(1, keepdim=True), roi, smoothing)
+    elbo_map = blur_inside((error_gradient + beta * kl_gradient).abs().mean(1, keepdim=True), roi, smoothing)
+    return GradientEvidence(
+        healthy=healthy.detach().float() * roi,
+        kl=kl_map[:, 0],
+        elbo=elbo_map[:, 0],
+        mean=mean.detach(),
+        log_sigma=log_sigma.detach(),
+    )
