@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -62,7 +61,14 @@ class Detection:
 
 
 def write_detection(
-    detection: Detection, scan: Scan, folder: Path, *, run: str, recipe: str, scale: float | None = None
+    detection: Detection,
+    scan: Scan,
+    folder: Path,
+    *,
+    run: str,
+    recipe: str,
+    scale: float | None = None,
+    mark: str = "",
 ) -> None:
     """Write a detection into `folder` in the geometry and format family of the scan.
 
@@ -76,18 +82,18 @@ def write_detection(
         run: name of the run, recorded.
         recipe: digest of the recipe, recorded.
         scale: anomaly value drawn white in `anomaly.png` of pictures: the same for all scans of a run.
+        mark: recorded, to recognise what need not be done again.
     """
     picture = scan.grid.family == "picture"
     if detection.healthy is not None:
-        for channel, name in enumerate(_channel_names(scan, "healthy")):
-            write_float(folder / name, detection.healthy[channel], scan.grid)
-            if picture:
-                low, high = float(scan.voxels[channel].min()), float(scan.voxels[channel].max())
-                write_picture(folder / name, detection.healthy[channel], scan.grid, low=low, high=high)
+        write_float(folder / "healthy", detection.healthy, scan.grid)
+        if picture and scan.channels == 1:
+            low, high = float(scan.voxels.min()), float(scan.voxels.max())
+            write_picture(folder / "healthy", detection.healthy[0], low=low, high=high)
     write_float(folder / "anomaly", detection.anomaly, scan.grid)
     write_binary(folder / "lesions", detection.lesions, scan.grid)
     if picture and scale is not None:
-        write_picture(folder / "anomaly", detection.anomaly, scan.grid, low=0.0, high=scale)
+        write_picture(folder / "anomaly", detection.anomaly, low=0.0, high=scale)
     write_json(
         folder / "detection.json",
         {
@@ -95,14 +101,8 @@ def write_detection(
             "key": scan.key,
             "run": run,
             "recipe": recipe,
+            "mark": mark,
             "notice": "For research use only; not a medical device.",
         },
     )
 
-
-def _channel_names(scan: Scan, stem: str) -> list[str]:
-    """One file name per channel: the stem alone for one channel, with the modality for several."""
-    if scan.channels == 1:
-        return [stem]
-    safe = [re.sub(r"[^A-Za-z0-9-]+", "-", m) or str(i) for i, m in enumerate(scan.modality)]
-    return [f"{stem}_{name}" for name in safe]

@@ -66,8 +66,12 @@ class Detector:
     seed: int = 0
     name: str = ""
 
-    def prepare(self, scan: Scan) -> Prepared:
+    def prepare(self, scan: Scan, prepared: Prepared | None = None) -> Prepared:
         """Bring a scan into the shape that the method learnt from.
+
+        Args:
+            scan: the scan.
+            prepared: the scan already prepared by this detector's recipe, to save time.
 
         Raises:
             BadInput: the number of channels is another, or the recipe cannot handle the scan.
@@ -77,7 +81,7 @@ class Detector:
                 f"{scan.key}: has {scan.channels} channels but the run was trained on "
                 f"{self.method.spec.channels} ({', '.join(self.method.spec.modalities)}); use --channels"
             )
-        return self.recipe.prepare(scan)
+        return self.recipe.prepare(scan) if prepared is None else prepared
 
     def evidence(self, prepared: Prepared, *, device: str | torch.device = "cpu") -> ScanEvidence:
         """What the method finds in a whole prepared scan; slices without any roi are skipped."""
@@ -127,7 +131,7 @@ class Detector:
         Raises:
             BadInput: the scan cannot be prepared, or `alpha` is below what the calibration allows.
         """
-        prepared = prepared if prepared is not None else self.prepare(scan)
+        prepared = self.prepare(scan, prepared)
         evidence = self.evidence(prepared, device=device)
         scorer = self.scorers["native"]
         on_slices = scorer.map(evidence)

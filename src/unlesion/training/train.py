@@ -5,7 +5,7 @@ from __future__ import annotations
 import platform
 import shutil
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Executor
 from pathlib import Path
 from typing import Any
@@ -24,9 +24,10 @@ from unlesion.methods.registry import get_method, preset_settings
 from unlesion.prepare import PreparedStore, Recipe, choose_recipe, load_recipe, prepare_cohort
 from unlesion.progress import Bars, silent
 from unlesion.scans import Cohort
-from unlesion.scoring import Scorer, ScoringConfig, make_scorer
+from unlesion.scoring import ScanEvidence, Scorer, ScoringConfig, make_scorer
 from unlesion.seeds import seed_of
 from unlesion.settings import merged, nested, validated
+from unlesion.sweep import sweep
 from unlesion.training.config import TrainingConfig
 from unlesion.training.source import SliceSource
 
@@ -179,21 +180,21 @@ def fit_scorers(
     device: str = "cpu",
 ) -> None:
     """Let scorers that need it learn the healthy mean and SD of their maps, from training scans."""
-    from unlesion.sweep import sweep
-
     needing = [scorer for scorer in detector.scorers.values() if scorer.needs_fit]
     if not needing:
         return
     entries = sorted(healthy, key=lambda entry: seed_of(detector.seed, entry.key))[:NORMATIVE_SCANS]
-
-    with bars("normative", len(entries)) as advance:
-        found = []
-        for swept in sweep(entries, detector.recipe, executor=executor):
-            if swept.prepared is not None:
-                found.append(detector.evidence(swept.prepared, device=device))
-            advance()
     for scorer in needing:
-        scorer.fit(found)
+        # One pass a scorer: evidence is made anew and let go, so that memory does not grow.
+        with bars("normative", len(entries)) as advance:
+
+            def evidence(advance: Any = advance) -> Iterator[ScanEvidence]:
+                for swept in sweep(entries, detector.recipe, executor=executor):
+                    if swept.prepared is not None:
+                        yield detector.evidence(swept.prepared, device=device)
+                    advance()
+
+            scorer.fit(evidence())
 
 
 def repeat_words(record: Mapping[str, Any], *, steps: Mapping[str, int] | None) -> str:

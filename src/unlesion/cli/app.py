@@ -1,0 +1,86 @@
+"""The `unlesion` command: verbs, and errors in one line."""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from typing import Annotated
+
+import typer
+
+from unlesion import __version__
+from unlesion.cli import bench, calibrate, compare, demo, detect, doctor, evaluate
+from unlesion.cli import methods, phantom, prepare, report, train
+from unlesion.cli.console import log_traceback
+from unlesion.errors import UnlesionError
+
+NOTICE = "For research use only; not a medical device."
+
+app = typer.Typer(
+    name="unlesion",
+    help=f"Unsupervised anomaly detection in medical images: learn what is healthy, show what is not. {NOTICE}",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+
+for verb in (demo, methods, phantom, prepare, train, calibrate, detect, evaluate, compare, bench, report, doctor):
+    app.command(name=verb.__name__.rpartition(".")[2])(verb.command)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and stop.")
+    ] = False,
+) -> None:
+    pass
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command line and exit: 0 well, 2 bad input, 1 a failure of ours, 130 interrupted."""
+    sys.exit(run(arguments))
+
+
+def run(arguments: list[str] | None = None) -> int:
+    """Run the command line; the exit code."""
+    try:
+        code = app(args=arguments, standalone_mode=False)
+        return int(code) if isinstance(code, int) else 0
+    except UnlesionError as error:
+        _complain(str(error))
+        return error.exit_code
+    except typer.Exit as stop:
+        return int(stop.exit_code)
+    except (KeyboardInterrupt, typer.Abort):
+        _complain("interrupted; what was finished is kept (train: go on with --resume, detect and prepare: same again)")
+        return 130
+    except Exception as error:
+        if _is_usage_error(error):
+            error.show()  # type: ignore[attr-defined]
+            return 2
+        log_traceback()
+        if os.environ.get("UNLESION_DEBUG"):
+            traceback.print_exc()
+        _complain(
+            f"a failure of ours: {type(error).__name__}: {error}; "
+            "please report it with the log file (UNLESION_DEBUG=1 shows where it happened)"
+        )
+        return 1
+
+
+def _is_usage_error(error: Exception) -> bool:
+    """Whether the command line itself was wrong; typer may carry its own copy of click."""
+    return any(kind.__name__ == "ClickException" for kind in type(error).__mro__)
+
+
+def _complain(message: str) -> None:
+    print(f"unlesion: {' '.join(message.split())}", file=sys.stderr)

@@ -1,0 +1,132 @@
+"""`unlesion detect`: maps, lesions and scores for scans."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from unlesion.cli.console import Console
+from unlesion.cli.options import Channels, Device, Jobs, Out, Quiet, Volume, Where, open_cohort, pick_device, workers
+from unlesion.errors import BadInput
+from unlesion.files import read_json, whole_file
+
+if TYPE_CHECKING:
+    from unlesion.scans import Entry
+
+RATES = {0.001: "fpr_0001", 0.005: "fpr_0005", 0.01: "fpr_001", 0.05: "fpr_005"}
+
+COLUMNS = (
+    "key", "subject", "scan", "label", "score", "p_value", "flagged", "alpha",
+    "threshold", "volume_ml", "components", "warnings", "problem",
+)  # fmt: skip
+
+
+def command(
+    run: Annotated[Path, typer.Argument(help="A run of `unlesion train` or `calibrate`.")],
+    scans: Annotated[list[Path], typer.Argument(help="Images, folders, manifests or prepared stores.")],
+    out: Out,
+    alpha: Annotated[
+        float | None, typer.Option("--alpha", help="Share of healthy scans that may be flagged; 0.05 where supported.")
+    ] = None,
+    rate: Annotated[
+        float, typer.Option("--rate", help="Healthy voxels above the lesion threshold: 0.001, 0.005, 0.01 or 0.05.")
+    ] = 0.01,
+    where: Where = None,
+    channels: Channels = None,
+    volume: Volume = None,
+    device: Device = "auto",
+    jobs: Jobs = 0,
+    quiet: Quiet = False,
+) -> None:
+    """Detect what is unusual, in the geometry of every scan; a second call skips what is done."""
+    from unlesion.detection import write_detection
+    from unlesion.detector import Detector
+    from unlesion.report import write_preview
+    from unlesion.sweep import sweep
+
+    if rate not in RATES:
+        raise BadInput(f"--rate {rate}: choose one of {', '.join(map(str, RATES))}")
+    if alpha is not None and not 0 < alpha < 1:
+        raise BadInput(f"--alpha {alpha}: give a number between 0 and 1")
+    detector = Detector.load(run)
+    calibration = detector.calibrations.get("native")
+    if alpha is not None and calibration is not None:
+        calibration.check_alpha(alpha)
+    cohorts = [open_cohort(source, where=where, channels=channels, volume=volume) for source in scans]
+    entries = [entry for cohort in cohorts for entry in cohort]
+    keys = [entry.key for entry in entries]
+    twice = {key for key in keys if keys.count(key) > 1} if len(cohorts) > 1 else set()
+    if twice:
+        raise BadInput(f"{sorted(twice)[0]}: given twice; detect the folders into different --out")
+    console = Console(quiet=quiet, out=out)
+    for cohort in cohorts:
+        for warning in cohort.warnings:
+            console.warn(warning)
+    # What is done is recognised by the run's content and the options, not by its path.
+    mark = hashlib.sha256((run / "detector.json").read_bytes() + f"{alpha} {rate}".encode()).hexdigest()[:16]
+    todo = [entry for entry in entries if not _done(out / entry.key, mark)]
+    if len(todo) < len(entries):
+        console.tell(f"{len(entries) - len(todo)} of {len(entries)} scans are done already")
+    scale = None if calibration is None else 2.0 * calibration.thresholds["fpr_001"]
+    problems: dict[str, str] = {}
+    # A process takes longer to start than a scan or two take to read.
+    with workers(jobs if len(todo) > 2 else 1) as executor:
+        with console.bars("detect", len(todo)) as advance:
+            for swept in sweep(todo, detector.recipe, executor=executor):
+                key, problem = swept.entry.key, swept.problem
+                if swept.scan is not None and swept.prepared is not None:
+                    try:
+                        found = detector.detect(
+                            swept.scan,
+                            prepared=swept.prepared,
+                            alpha=alpha,
+                            rate=RATES[rate],
+                            device=pick_device(device),
+                        )
+                        folder = out / key
+                        write_preview(folder / "preview.png", swept.scan, found, calibration=calibration)
+                        write_detection(
+                            found, swept.scan, folder, run=str(run), recipe=detector.recipe.digest, scale=scale, mark=mark
+                        )
+                    except BadInput as error:
+                        problem = str(error)
+                if problem:
+                    problems[key] = problem
+                    console.warn(problem)
+                advance(note=key)
+    _write_scores(out, entries, problems)
+    from unlesion.report import build_report
+
+    page = build_report(out)
+    console.tell(f"{out / 'scores.csv'}: {len(entries) - len(problems)} scans; look at {page}")
+    if problems:
+        raise BadInput(f"{len(problems)} of {len(entries)} scans could not be used (named above); the others are in {out}")
+
+
+def _done(folder: Path, mark: str) -> bool:
+    if not (folder / "detection.json").exists():
+        return False
+    try:
+        return bool(read_json(folder / "detection.json").get("mark") == mark)
+    except BadInput:
+        return False
+
+
+def _write_scores(out: Path, entries: list[Entry], problems: dict[str, str]) -> None:
+    with whole_file(out / "scores.csv") as partial, partial.open("w", newline="", encoding="utf-8") as stream:
+        writer = csv.DictWriter(stream, COLUMNS, extrasaction="ignore")
+        writer.writeheader()
+        for entry in entries:
+            row: dict[str, Any] = {"key": entry.key, "subject": entry.subject, "scan": entry.scan_id}
+            row["label"] = entry.columns.get("label", "")
+            if entry.key in problems:
+                row["problem"] = problems[entry.key]
+            else:
+                found = read_json(out / entry.key / "detection.json")
+                row.update({k: "" if v is None else v for k, v in found.items() if k in COLUMNS})
+                row["warnings"] = "; ".join(found["warnings"])
+            writer.writerow(row)

@@ -1,0 +1,100 @@
+"""Options that several verbs share, and what becomes of them."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+from collections.abc import Iterator
+from concurrent.futures import Executor, ProcessPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from unlesion.errors import BadInput
+
+if TYPE_CHECKING:
+    from unlesion.scans import Cohort
+
+Where = Annotated[
+    list[str] | None,
+    typer.Option("--where", metavar="COL=A,B", help="Only rows with these values; OR inside one, AND across repeats."),
+]
+Channels = Annotated[
+    str | None,
+    typer.Option("--channels", metavar="T1,T2", help="Join rows of a scan with these modalities into channels."),
+]
+Set = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="NAME=VALUE", help="A setting, such as method.beta=2 or recipe.size=128."),
+]
+Device = Annotated[str, typer.Option("--device", help="auto, cpu or cuda.")]
+Jobs = Annotated[int, typer.Option("--jobs", min=0, help="Processes that read and prepare scans; 0: one per core.")]
+Quiet = Annotated[bool, typer.Option("--quiet", help="Say only what went wrong.")]
+Out = Annotated[Path, typer.Option("--out", help="Folder to write.")]
+Volume = Annotated[
+    int | None, typer.Option("--volume", min=0, help="Which volume of 4-D files, from 0.")
+]
+Seed = Annotated[int, typer.Option("--seed", min=0, help="Same seed, same result.")]
+
+
+def split_words(text: str | None) -> tuple[str, ...]:
+    """"T1,T2" -> ("T1", "T2")."""
+    return tuple(word.strip() for word in (text or "").split(",") if word.strip())
+
+
+def open_cohort(
+    source: Path, *, where: list[str] | None = None, channels: str | None = None, volume: int | None = None
+) -> Cohort:
+    """Open a manifest, a folder, an image or a prepared store as a cohort."""
+    from unlesion.scans import Cohort
+
+    if (source / "recipe.yaml").exists() and (source / "images.npy").exists():
+        from unlesion.prepare import store_cohort
+
+        return store_cohort(source, where=where or ())
+    return Cohort.open(source, where=where or (), channels=split_words(channels), volume=volume)
+
+
+def pick_device(wanted: str) -> str:
+    """The torch device for `--device`.
+
+    Raises:
+        BadInput: CUDA asked for but not there.
+    """
+    if wanted not in ("auto", "cpu", "cuda"):
+        raise BadInput(f"--device {wanted}: choose auto, cpu or cuda")
+    if wanted == "cpu":
+        return "cpu"
+    import torch
+
+    if torch.cuda.is_available():
+        return "cuda"
+    if wanted == "cuda":
+        raise BadInput("--device cuda: no CUDA device is visible here; use --device cpu")
+    return "cpu"
+
+
+@contextmanager
+def workers(jobs: int) -> Iterator[Executor | None]:
+    """Processes for work over scans; None where one process is to do it all."""
+    count = jobs or os.cpu_count() or 1
+    if count == 1:
+        yield None
+        return
+    # Spawned, not forked: a fork of a process with running threads may hang.
+    context = multiprocessing.get_context("spawn")
+    executor = ProcessPoolExecutor(count, mp_context=context, initializer=_start_worker)
+    try:
+        yield executor
+    finally:
+        executor.shutdown(wait=True, cancel_futures=True)
+
+
+def _start_worker() -> None:
+    # Ctrl-C is for the main process, which then lets the workers finish the scan in hand.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS"):
+        os.environ[name] = "1"

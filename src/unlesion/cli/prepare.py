@@ -1,0 +1,46 @@
+"""`unlesion prepare`: raw scans to comparable, cached ones."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from unlesion.cli.console import Console
+from unlesion.cli.options import Channels, Jobs, Out, Quiet, Set, Volume, Where, open_cohort, workers
+from unlesion.errors import BadInput
+
+
+def command(
+    cohort: Annotated[Path, typer.Argument(help="Manifest, folder or image.")],
+    out: Out,
+    recipe: Annotated[str | None, typer.Option("--recipe", help="Name or file; chosen if left out.")] = None,
+    where: Where = None,
+    channels: Channels = None,
+    volume: Volume = None,
+    set_: Set = None,
+    jobs: Jobs = 0,
+    quiet: Quiet = False,
+) -> None:
+    """Prepare scans once, for many trainings. A second call goes on where the first stopped."""
+    from unlesion.prepare import choose_recipe, load_recipe, prepare_cohort
+    from unlesion.settings import parse_settings
+
+    settings = parse_settings(set_ or [])
+    idle = [room for room in settings if room != "recipe" and settings[room]]
+    if idle:
+        raise BadInput(f"--set {idle[0]}.…: prepare takes recipe settings only")
+    opened = open_cohort(cohort, where=where, channels=channels, volume=volume).with_splits()
+    console = Console(quiet=quiet, out=out)
+    for warning in opened.warnings:
+        console.warn(warning)
+    chosen = load_recipe(recipe or choose_recipe(opened).name, settings["recipe"])
+    console.tell(f"recipe {chosen.name!r} ({chosen.digest}), {len(opened)} scans")
+    with workers(jobs) as executor:
+        store, failures = prepare_cohort(opened, chosen, out, executor=executor, bars=console.bars)
+    for failure in failures:
+        console.warn(failure.message)
+    console.tell(f"{out}: {len(store.scans)} scans, {len(store.positions)} slices")
+    if failures:
+        raise BadInput(f"{len(failures)} of {len(opened)} scans could not be prepared (named above); the rest is in {out}")

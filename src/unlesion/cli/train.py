@@ -1,0 +1,91 @@
+"""`unlesion train`: from healthy scans to a calibrated detector."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from unlesion.cli.console import Console
+from unlesion.cli.options import (
+    Channels,
+    Device,
+    Jobs,
+    Out,
+    Quiet,
+    Seed,
+    Set,
+    Volume,
+    Where,
+    open_cohort,
+    pick_device,
+    workers,
+)
+
+
+def command(
+    cohort: Annotated[Path, typer.Argument(help="Manifest, folder or prepared store.")],
+    out: Out,
+    method: Annotated[str, typer.Option("--method", help="See `unlesion methods`.")],
+    recipe: Annotated[str | None, typer.Option("--recipe", help="Name or file; chosen if left out.")] = None,
+    preset: Annotated[str, typer.Option("--preset", help="tiny, cpu, gpu or paper.")] = "cpu",
+    minutes: Annotated[float | None, typer.Option("--minutes", help="Budget of all stages; 5 by default.")] = None,
+    steps: Annotated[str | None, typer.Option("--steps", help="Instead: a total, or STAGE=N,STAGE=N.")] = None,
+    seed: Seed = 0,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with an interrupted run.")] = False,
+    where: Where = None,
+    channels: Channels = None,
+    volume: Volume = None,
+    set_: Set = None,
+    device: Device = "auto",
+    jobs: Jobs = 0,
+    quiet: Quiet = False,
+) -> None:
+    """Learn what is healthy from the healthy scans of a cohort, and calibrate."""
+    from unlesion.errors import BadInput
+    from unlesion.methods.registry import get_method, preset_settings
+    from unlesion.settings import parse_settings
+
+    settings = parse_settings(set_ or [])
+    preset_settings(get_method(method), preset)
+    if minutes is not None and minutes <= 0:
+        raise BadInput(f"--minutes {minutes}: give a number above 0")
+    opened = open_cohort(cohort, where=where, channels=channels, volume=volume)
+    console = Console(quiet=quiet, out=out)
+    for warning in opened.warnings:
+        console.warn(warning)
+
+    from unlesion.training import train
+
+    with workers(jobs) as executor:
+        detector = train(
+            opened,
+            method=method,
+            out=out,
+            recipe=recipe,
+            preset=preset,
+            minutes=minutes,
+            steps=steps,
+            seed=seed,
+            settings=settings,
+            resume=resume,
+            store=stored(cohort, opened),
+            executor=executor,
+            bars=console.bars,
+            device=pick_device(device),
+            tell=console.tell,
+        )
+    from unlesion.report import build_report
+
+    page = build_report(out)
+    console.tell(f"{out}: trained in {detector.record['total_minutes']} minutes; look at {page}")
+
+
+def stored(source: Path, opened: object) -> object:
+    """The prepared store behind a cohort, if it is one."""
+    if (source / "images.npy").exists():
+        from unlesion.prepare import PreparedStore
+
+        return PreparedStore.open(source)
+    return None
