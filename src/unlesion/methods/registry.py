@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import difflib
 import importlib
+import inspect
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -60,6 +62,32 @@ def preset_settings(method: type[Method], preset: str) -> dict[str, Any]:
             f"method {method.name!r} has no preset {preset!r}; it has {', '.join(method.presets)}"
         )
     return dict(method.presets[preset])
+
+
+def card_path(name: str) -> Path:
+    """Where a method's card is: `<name>.md` beside its module; it may not exist for others' methods.
+
+    Raises:
+        BadInput: there is no such method.
+    """
+    return Path(inspect.getfile(get_method(name))).with_name(f"{name}.md")
+
+
+def read_card(name: str) -> str:
+    """A method's card, in Markdown; what the class says of itself where it came without one.
+
+    Raises:
+        BadInput: there is no such method.
+    """
+    path = card_path(name)
+    if path.is_file():
+        return path.read_text(encoding="utf-8")
+    method = get_method(name)
+    deviations = "\n".join(f"- {line}" for line in method.deviations) or "- none stated"
+    return (
+        f"# {name}: {method.title}\n\n{method.citation}\n\n## Deviations from the paper\n\n{deviations}\n\n"
+        "Research use only; not a medical device.\n"
+    )
 
 
 def describe(name: str) -> dict[str, Any]:
