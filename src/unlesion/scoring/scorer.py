@@ -1,0 +1,129 @@
+"""Scorer: evidence to a map and a scan score."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from unlesion.scoring.config import ScoringConfig
+from unlesion.scoring.evidence import Floats, Mask, ScanEvidence
+from unlesion.scoring.normative import NormativeModel
+from unlesion.scoring.post import post_process
+from unlesion.scoring.rules import is_signed, signal_of, take_sign
+
+
+class Scorer:
+    """Turns the evidence about a whole scan into a map (larger is more unusual) and one number.
+
+    Nothing is stretched per scan: values of different scans compare.
+
+    Args:
+        config: which rule, sign, pooling and post-processing.
+    """
+
+    def __init__(self, config: ScoringConfig) -> None:
+        self.config = config
+        self._normative = (
+            NormativeModel(bins=config.height_bins, sd_floor=config.sd_floor) if config.standardise else None
+        )
+
+    @property
+    def needs_fit(self) -> bool:
+        """Whether `fit` with healthy evidence must come before `map`."""
+        return self._normative is not None and not self._normative.fitted
+
+    def fit(self, healthy: Iterable[ScanEvidence]) -> Scorer:
+        """Learn what healthy evidence looks like, in one pass; without `standardise` nothing is read.
+
+        Args:
+            healthy: evidence about healthy scans, one at a time.
+
+        Raises:
+            ValueError: no evidence, or slices of different sizes.
+        """
+        if self._normative is not None:
+            for evidence in healthy:
+                signal = signal_of(self.config.rule, evidence, sign=self.config.sign)
+                self._normative.add(signal, evidence.prepared.roi, evidence.prepared.positions)
+            self._normative.finish()
+        return self
+
+    def map(self, evidence: ScanEvidence, *, post: bool = True) -> Floats:
+        """The map of a scan.
+
+        Args:
+            evidence: what the method found in it.
+            post: whether to apply the median filter and the erosion of the roi.
+
+        Returns:
+            (S, H, W) float32 >= 0, 0 outside the roi.
+
+        Raises:
+            BadInput: the rule needs evidence that the method does not give.
+        """
+        config, prepared = self.config, evidence.prepared
+        out: Floats | None = None
+        for rule in config.factors:
+            signal = signal_of(rule, evidence, sign=config.sign)
+            sign = config.sign if is_signed(rule) else "bright"
+            if self._normative is not None:
+                signal = self._normative.standardise(signal, prepared.positions)
+                signal = np.where(prepared.roi[:, None], signal, np.float32(0))
+            factor = self._join(take_sign(signal, sign))
+            out = factor if out is None else out * factor
+        assert out is not None
+        if not post:
+            return out
+        return post_process(
+            out, prepared.roi, spacing=prepared.spacing, slice_mm=prepared.slice_mm, config=config.post
+        )
+
+    def scan_score(self, maps: NDArray[np.floating[Any]], roi: Mask) -> float:
+        """One number for a scan: how unusual its most unusual part is; 0 for an empty roi."""
+        return pool_map(maps, roi, pool=self.config.pool, fraction=self.config.pool_fraction)
+
+    def state_dict(self) -> dict[str, Floats]:
+        """What was learnt, by name; empty for rules without anything to learn."""
+        return {} if self._normative is None else self._normative.state_dict()
+
+    def load_state_dict(self, state: Mapping[str, NDArray[Any]]) -> None:
+        """Take what was learnt from `state_dict`.
+
+        Raises:
+            ValueError: the state belongs to another scorer.
+        """
+        expected = set() if self._normative is None else {"mean", "sd"}
+        if set(state) != expected:
+            raise ValueError(f"scorer state has {sorted(state)}, expected {sorted(expected)}")
+        if self._normative is not None:
+            self._normative.load_state_dict(state)
+
+    def _join(self, channels: Floats) -> Floats:
+        if channels.shape[1] == 1:
+            return channels[:, 0]
+        joined = channels.max(axis=1) if self.config.channels == "max" else channels.mean(axis=1)
+        return np.asarray(joined, dtype=np.float32)
+
+
+def make_scorer(config: ScoringConfig) -> Scorer:
+    """A scorer for these settings."""
+    return Scorer(config)
+
+
+def pool_map(
+    maps: NDArray[np.floating[Any]], roi: Mask, *, pool: str = "top", fraction: float = 0.01
+) -> float:
+    """Pool a map of any shape inside the roi: mean of the highest `fraction`, mean, or maximum."""
+    values = np.asarray(maps)[roi]
+    if values.size == 0:
+        return 0.0
+    if pool == "max":
+        return float(values.max())
+    if pool == "top":
+        count = max(1, math.ceil(fraction * values.size))
+        values = np.partition(values, values.size - count)[values.size - count :]
+    return float(values.mean(dtype=np.float64))
