@@ -1,0 +1,119 @@
+"""The grid that a benchmark goes through, as a readable YAML file."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field
+
+from unlesion.errors import BadInput
+from unlesion.settings import validated
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class MethodSpec(_Part):
+    """One method of the grid.
+
+    Attributes:
+        name: of the method.
+        label: how the leaderboard calls it; the name by default.
+        preset: "cpu" by default.
+        set: settings as in `--set`, such as "method.beta=2".
+    """
+
+    name: str
+    label: str = ""
+    preset: str = "cpu"
+    set: tuple[str, ...] = ()
+
+
+class CohortSpec(_Part):
+    """One cohort of the grid: what is learnt from, and what is tested on.
+
+    Attributes:
+        name: how the leaderboard calls it.
+        path: manifest, folder or store; `${VARIABLE}` and `${VARIABLE:-default}` are filled in from the
+            environment, other relative paths are relative to the spec file.
+        where: conditions on the rows that are learnt from.
+        test_where: conditions on the rows that are tested on; by default the same.
+        test_split: splits that are tested on.
+        channels: modalities that are joined.
+        recipe: name or file; chosen from the cohort if left out.
+    """
+
+    name: str
+    path: str
+    where: tuple[str, ...] = ()
+    test_where: tuple[str, ...] | None = None
+    test_split: str = "test"
+    channels: tuple[str, ...] = ()
+    recipe: str | None = None
+
+
+class BenchSpec(_Part):
+    """A benchmark: every method on every cohort with every seed, at one budget.
+
+    Attributes:
+        methods: names, or names with settings.
+        cohorts: what is learnt from and tested on.
+        seeds: one row each.
+        minutes: budget of every training; or
+        steps: the same number of steps for every training.
+        reference: label of the method that the others are compared with, scan by scan.
+        set: settings for all methods.
+    """
+
+    methods: tuple[MethodSpec, ...] = Field(min_length=1)
+    cohorts: tuple[CohortSpec, ...] = Field(min_length=1)
+    seeds: tuple[int, ...] = (0,)
+    minutes: float | None = None
+    steps: int | None = None
+    reference: str | None = None
+    set: tuple[str, ...] = ()
+
+
+def read_spec(path: Path) -> BenchSpec:
+    """Read a spec file; a method may be given by its name alone.
+
+    Raises:
+        BadInput: not readable, unknown names, no budget or two.
+    """
+    try:
+        values: Any = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise BadInput(f"{path}: no such file") from error
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise BadInput(f"{path}: not readable as YAML") from error
+    if not isinstance(values, dict):
+        raise BadInput(f"{path}: expected methods, cohorts and a budget; see the how-to on benchmarks")
+    methods = values.get("methods") or []
+    values["methods"] = [{"name": m} if isinstance(m, str) else m for m in methods]
+    spec = validated(BenchSpec, values, what=str(path))
+    if (spec.minutes is None) == (spec.steps is None):
+        raise BadInput(f"{path}: give a budget, either minutes or steps")
+    labels = [method.label or method.name for method in spec.methods]
+    if len(set(labels)) < len(labels):
+        raise BadInput(f"{path}: two methods with one label; set label: on one of them")
+    if spec.reference is not None and spec.reference not in labels:
+        raise BadInput(f"{path}: the reference {spec.reference!r} is none of the methods")
+    return spec
+
+
+def resolve(text: str, folder: Path) -> Path:
+    """A cohort's path with the environment filled in."""
+    while "${" in text:
+        before, _, rest = text.partition("${")
+        inside, _, after = rest.partition("}")
+        name, _, default = inside.partition(":-")
+        value = os.environ.get(name) or default
+        if not value:
+            raise BadInput(f"{text}: the environment variable {name} is not set")
+        text = before + value + after
+    path = Path(text)
+    return path if path.is_absolute() else folder / path

@@ -1,0 +1,53 @@
+"""`unlesion bench`: methods x cohorts x seeds at equal budgets."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from unlesion.cli.console import Console
+from unlesion.cli.options import Device, Jobs, Out, Quiet, pick_device, workers
+from unlesion.errors import BadInput
+
+
+def command(
+    spec: Annotated[Path, typer.Argument(help="YAML: methods, cohorts, seeds, minutes or steps.")],
+    out: Out,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on in a folder that is begun.")] = False,
+    results: Annotated[
+        Path | None, typer.Option("--results", help="Folder of kept rows, which are reused and added to.")
+    ] = None,
+    device: Device = "auto",
+    jobs: Jobs = 0,
+    quiet: Quiet = False,
+) -> None:
+    """Measure methods against each other; writes leaderboard.csv, leaderboard.md and report.html."""
+    from unlesion.benchmark import Bench, KnownResults, read_spec
+
+    grid = read_spec(spec)
+    if (out / "leaderboard.csv").exists() and not resume:
+        raise BadInput(f"{out}: holds a benchmark already; go on with --resume or choose another --out")
+    console = Console(quiet=quiet, out=out)
+    with workers(jobs) as executor:
+        rows = Bench(
+            grid,
+            folder=spec.parent,
+            out=out,
+            known=KnownResults(results),
+            executor=executor,
+            bars=console.bars,
+            device=pick_device(device),
+            tell=console.tell,
+            command=shlex.join(["unlesion", *sys.argv[1:]]),
+        ).run()
+    from unlesion.report import build_report
+
+    page = build_report(out)
+    console.tell(f"{out / 'leaderboard.md'}: {len(rows)} rows; look at {page}")
+    failed = [row for row in rows if row["status"] != "done"]
+    if failed:
+        raise BadInput(f"{len(failed)} of {len(rows)} rows failed: {failed[0]['method']}: {failed[0]['problem']}")

@@ -1,0 +1,68 @@
+"""`unlesion demo`: from nothing to a report, on virtual brains."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from unlesion.cli.console import Console
+from unlesion.cli.options import Jobs, Quiet, Seed, workers
+from unlesion.errors import BadInput
+
+SUBJECTS = 96
+
+
+def command(
+    out: Annotated[Path, typer.Option("--out", help="Folder to write.")] = Path("demo"),
+    method: Annotated[str, typer.Option("--method", help="See `unlesion methods`.")] = "dae",
+    minutes: Annotated[float, typer.Option("--minutes", help="Budget of training.")] = 4.0,
+    n: Annotated[int, typer.Option("--n", min=12, help="Number of virtual subjects.")] = SUBJECTS,
+    preset: Annotated[str, typer.Option("--preset", help="tiny, cpu, gpu or paper.")] = "cpu",
+    seed: Seed = 0,
+    jobs: Jobs = 0,
+    quiet: Quiet = False,
+) -> None:
+    """Virtual cohort, train, detect, evaluate, report: one command, nothing downloaded."""
+    from unlesion.methods.registry import get_method, preset_settings
+
+    preset_settings(get_method(method), preset)
+    if minutes <= 0:
+        raise BadInput(f"--minutes {minutes}: give a number above 0")
+    if (out / "report.html").exists():
+        raise BadInput(f"{out}: holds a demo already; remove it or choose another --out")
+    console = Console(quiet=quiet, out=out)
+    from unlesion.cli.evaluate import evaluate_into
+    from unlesion.detector import Detector
+    from unlesion.phantom import write_cohort
+    from unlesion.report import build_report
+    from unlesion.scans import Cohort
+    from unlesion.training import train
+
+    with workers(jobs) as executor:
+        console.tell(f"1/3  a virtual cohort of {n} brains")
+        manifest = write_cohort(n, out / "cohort", seed=seed, executor=executor, bars=console.bars)
+        cohort = Cohort.open(manifest)
+        console.tell(f"2/3  {method} learns from the healthy ones, {minutes:g} minutes")
+        run = out / "run"
+        if not (run / "detector.json").exists():
+            train(
+                cohort,
+                method=method,
+                out=run,
+                preset=preset,
+                minutes=minutes,
+                seed=seed,
+                resume=True,
+                executor=executor,
+                bars=console.bars,
+                tell=console.tell,
+            )
+        build_report(run)
+        console.tell("3/3  looking at the test scans")
+        evaluate_into(
+            Detector.load(run), cohort.select(split="test"), out, executor=executor, console=console, run=run
+        )
+    page = build_report(out)
+    console.tell(f"open {page} · the run is in {run} · for research use only, not a medical device")
