@@ -1,1 +1,28 @@
+"""Raw scans to comparable pictures and back: recipes and the prepared store."""
 
+from unlesion.prepare.choose import choose_recipe
+from unlesion.prepare.gather import prepare_cohort
+from unlesion.prepare.item import Failure
+from unlesion.prepare.load import builtin_recipes, load_recipe, recipe_from, setting_names
+from unlesion.prepare.normalise import Intensity
+from unlesion.prepare.placement import Placement
+from unlesion.prepare.prepared import Prepared
+from unlesion.prepare.recipe import Recipe
+from unlesion.prepare.reuse import store_cohort
+from unlesion.prepare.store import PreparedStore
+
+__all__ = [
+    "Failure",
+    "Intensity",
+    "Placement",
+    "Prepared",
+    "PreparedStore",
+    "Recipe",
+    "builtin_recipes",
+    "choose_recipe",
+    "load_recipe",
+    "prepare_cohort",
+    "recipe_from",
+    "setting_names",
+    "store_cohort",
+]

@@ -1,0 +1,82 @@
+"""Telling the object from what surrounds it: background, air, black borders."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+
+def nonzero(voxels: NDArray[np.float32]) -> NDArray[np.bool_]:
+    """Voxels (C, rows, columns, slices) that differ from the background: largest component, holes filled.
+
+    The background is the commonest value on the outer faces (0 in skull-stripped files). Interpolation
+    leaves values a little around it at the edge, negative ones among them: they are background too.
+    """
+    inside = np.zeros(voxels.shape[1:], dtype=bool)
+    for image in voxels:
+        background = commonest_edge_value(image)
+        span = float(np.percentile(image[::2, ::2], 99) - background)
+        # A hundredth of the range: ringing of interpolation stays below it, tissue above.
+        inside |= image > background + 0.01 * max(span, 0.0)
+    return fill_holes(largest(inside))
+
+
+def head(image: NDArray[np.float32]) -> NDArray[np.bool_]:
+    """The head (or any object) in air: threshold, largest component, holes filled."""
+    # Air is the darkest class; tissue is far above it, so Otsu on the square root (which pulls the very
+    # bright scalp towards the brain) separates the two, also where the brain is dim.
+    lifted = np.sqrt(np.clip(image - float(np.percentile(image, 1)), 0, None))
+    smooth = ndimage.gaussian_filter(lifted, (1.0, 1.0, 0.0))
+    found = smooth > 0.8 * otsu(smooth)
+    return fill_holes(largest(found))
+
+
+def without_borders(image: NDArray[np.float32]) -> NDArray[np.bool_]:
+    """The picture without rows and columns of its edges that are (nearly) constant, as black bars are."""
+    plane = image.max(axis=2)
+    span = float(np.percentile(plane, 99) - plane.min())
+    quiet = float(plane.min()) + 0.02 * max(span, 1e-12)
+    rows = np.flatnonzero(np.percentile(plane, 95, axis=1) > quiet)
+    columns = np.flatnonzero(np.percentile(plane, 95, axis=0) > quiet)
+    mask = np.zeros(image.shape, dtype=bool)
+    if len(rows) and len(columns):
+        mask[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1] = True
+    return mask
+
+
+def largest(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """The largest connected component (faces connect)."""
+    labels, count = ndimage.label(mask)
+    if count <= 1:
+        return np.asarray(mask, dtype=bool)
+    sizes = np.bincount(labels.ravel())
+    sizes[0] = 0
+    return np.asarray(labels == int(sizes.argmax()), dtype=bool)
+
+
+def fill_holes(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """The mask with its holes filled, slice by slice where it is flat, else in three dimensions."""
+    if mask.shape[2] == 1:
+        return np.asarray(ndimage.binary_fill_holes(mask[:, :, 0]), dtype=bool)[:, :, None]
+    return np.asarray(ndimage.binary_fill_holes(mask), dtype=bool)
+
+
+def otsu(values: NDArray[np.float32]) -> float:
+    """The threshold that separates two classes best (Otsu 1979, the largest between-class variance)."""
+    counts, edges = np.histogram(values, bins=128)
+    centres = (edges[:-1] + edges[1:]) / 2
+    below = np.cumsum(counts).astype(np.float64)
+    above = below[-1] - below
+    total = np.cumsum(counts * centres)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        between = below * above * (total / below - (total[-1] - total) / above) ** 2
+    between[~np.isfinite(between)] = 0.0
+    return float(centres[int(between.argmax())])
+
+
+def commonest_edge_value(image: NDArray[np.float32]) -> float:
+    """The commonest value on the outer faces of an image: its background."""
+    faces = [image[0].ravel(), image[-1].ravel(), image[:, 0].ravel(), image[:, -1].ravel()]
+    values, counts = np.unique(np.concatenate(faces), return_counts=True)
+    return float(values[int(counts.argmax())])

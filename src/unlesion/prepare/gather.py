@@ -1,0 +1,242 @@
+"""Preparing a whole cohort into a store: in parallel, resumable, whole or not at all."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
+from dataclasses import fields
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from unlesion.errors import BadInput
+from unlesion.files import cannot_write, whole_folder, write_json
+from unlesion.prepare.item import Failure, Item, fingerprint, make_item, read_item
+from unlesion.prepare.recipe import Recipe
+from unlesion.prepare.store import FORMAT, INDEX, VERSION, PreparedStore
+from unlesion.scans.cohort import Cohort
+from unlesion.scans.entry import Entry
+
+# Called once a scan is done: (done, total).
+Progress = Callable[[int, int], None]
+
+# Scans handed to the executor ahead of being done; more would only hold memory.
+AHEAD = 64
+
+
+def prepare_cohort(
+    cohort: Cohort,
+    recipe: Recipe,
+    out: str | Path,
+    *,
+    executor: Executor | None = None,
+    progress: Progress | None = None,
+) -> tuple[PreparedStore, list[Failure]]:
+    """Prepare every scan of a cohort into a store; only what is new or changed is worked on.
+
+    Finished scans wait in `out/parts` until all are done, then they are gathered into the arrays of
+    the store and `out/index.json` is replaced at last, so an interrupted call costs only the scans that
+    were being worked on, and leaves an older store as it was. One scan is in memory at a time.
+
+    Args:
+        cohort: the scans.
+        recipe: how to prepare them.
+        out: the store's folder.
+        executor: does the work on scans; None works in this process.
+        progress: called as scans are done.
+
+    Returns:
+        The store, and the scans that could not be prepared (they are not in it).
+
+    Raises:
+        BadInput: the cohort is empty, no scan could be prepared, or `out` cannot be written.
+    """
+    out = Path(out)
+    if len(cohort) == 0:
+        raise BadInput(f"{cohort.name}: no scans to prepare; check --where")
+    try:
+        (out / "parts").mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise cannot_write(out, error) from error
+    old = _existing(out, recipe)
+    known = {} if old is None else {row["fingerprint"]: number for number, row in enumerate(old.scans)}
+    marks = [fingerprint(entry, recipe) for entry in cohort]
+    parts = {mark: _part(out, mark) for mark in marks}
+    missing = [
+        (entry, mark)
+        for entry, mark in zip(cohort, marks, strict=True)
+        if mark not in known and read_item(parts[mark]) is None
+    ]
+    done = len(cohort) - len(missing)
+    report = progress or _nobody
+    report(done, len(cohort))
+    failures = []
+    for failure in _work(((entry, recipe, parts[mark]) for entry, mark in missing), executor):
+        done += 1
+        if failure is not None:
+            failures.append(failure)
+        report(done, len(cohort))
+    bad = {failure.key for failure in failures}
+    kept = [(entry, mark) for entry, mark in zip(cohort, marks, strict=True) if entry.key not in bad]
+    if not kept:
+        raise BadInput(f"{cohort.name}: no scan could be prepared; the first: {failures[0].message}")
+    order = {entry.key: number for number, entry in enumerate(cohort)}
+    failures.sort(key=lambda failure: order[failure.key])
+    _gather(out, cohort.name, recipe, kept, old, known)
+    shutil.rmtree(out / "parts", ignore_errors=True)
+    return PreparedStore.open(out), failures
+
+
+def _nobody(done: int, total: int) -> None:
+    return None
+
+
+def _part(out: Path, mark: str) -> Path:
+    return out / "parts" / mark[:2] / f"{mark}.npz"
+
+
+def _existing(out: Path, recipe: Recipe) -> PreparedStore | None:
+    """The store that is there already, if it is of use."""
+    try:
+        store = PreparedStore.open(out)
+    except BadInput:
+        return None
+    return store if store.recipe.digest == recipe.digest else None
+
+
+def _work(tasks: Iterator[tuple[Entry, Recipe, Path]], executor: Executor | None) -> Iterator[Failure | None]:
+    """Make all items, a few ahead, and yield what came of each as it is done."""
+    if executor is None:
+        for task in tasks:
+            yield make_item(*task)
+        return
+    running: set[Future[Failure | None]] = set()
+    try:
+        running.update(executor.submit(make_item, *task) for task in islice(tasks, AHEAD))
+        while running:
+            finished, running = wait(running, return_when=FIRST_COMPLETED)
+            running.update(executor.submit(make_item, *task) for task in islice(tasks, len(finished)))
+            for future in finished:
+                yield future.result()
+    finally:
+        for future in running:
+            future.cancel()
+
+
+def _gather(
+    out: Path,
+    cohort: str,
+    recipe: Recipe,
+    kept: list[tuple[Entry, str]],
+    old: PreparedStore | None,
+    known: dict[str, int],
+) -> None:
+    """Copy every item into arrays on disk, one at a time, then let the index name them."""
+    rows: list[dict[str, Any]] = []
+    first = 0
+    shape: tuple[int, ...] = ()
+    for entry, mark in kept:
+        item = _fetch(out, mark, old, known)
+        if shape and item.images.shape[1:] != shape:
+            raise BadInput(
+                f"{entry.key}: {item.images.shape[1]} channels, other scans have {shape[0]}; "
+                "choose scans alike with --where or --channels"
+            )
+        shape = item.images.shape[1:]
+        slices = int(item.images.shape[0])
+        rows.append({**_row(entry), **item.facts, "first": first, "slices": slices, "fingerprint": mark})
+        first += slices
+    name = "data-" + fingerprint_of_all([mark for _, mark in kept])
+    folder = out / name
+    if not (folder.is_dir() and old is not None and old.images.shape[0] == first):
+        with whole_folder(folder) as partial:
+            _fill(partial, first, shape, rows, (_fetch(out, mark, old, known) for _, mark in kept))
+    index = {
+        "format": FORMAT,
+        "version": VERSION,
+        "note": "research use, not a medical device",
+        "name": cohort,
+        "recipe": recipe.model_dump(mode="json"),
+        "recipe_digest": recipe.digest,
+        "data": name,
+        "scans": rows,
+    }
+    write_json(out / INDEX, index)
+    for other in out.glob("data-*"):
+        if other.name != name:
+            shutil.rmtree(other, ignore_errors=True)
+
+
+def fingerprint_of_all(marks: list[str]) -> str:
+    """A short name for an ordered set of items."""
+    import hashlib
+
+    return hashlib.sha256("\n".join(marks).encode()).hexdigest()[:16]
+
+
+def _fetch(out: Path, mark: str, old: PreparedStore | None, known: dict[str, int]) -> Item:
+    if old is not None and mark in known:
+        where = old.slices_of(known[mark])
+        row = old.scans[known[mark]]
+        facts = {name: row[name] for name in FACTS}
+        return Item(
+            images=old.images[where],
+            roi=old.roi[where],
+            lesions=old.lesions[where],
+            positions=old.positions[where],
+            facts=facts,
+        )
+    item = read_item(_part(out, mark))
+    if item is None:
+        raise BadInput(f"{_part(out, mark)}: vanished or damaged while it was being used; run it again")
+    return item
+
+
+FACTS = ("spacing", "slice_mm", "placement", "scan_shape", "offset", "scale", "annotated", "warnings")
+
+
+def _fill(
+    folder: Path, count: int, shape: tuple[int, ...], rows: list[dict[str, Any]], items: Iterator[Item]
+) -> None:
+    """Write the arrays; they are memory-mapped while being filled, so memory does not grow."""
+
+    def create(name: str, dtype: type, inner: tuple[int, ...]) -> Any:
+        path = folder / f"{name}.npy"
+        array = np.lib.format.open_memmap(path, mode="w+", dtype=dtype, shape=(count, *inner))
+        # Claim the disk space now: a full disk is then an error that can be caught, not a bus error.
+        with path.open("r+b") as file:
+            if hasattr(os, "posix_fallocate"):
+                os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
+        return array
+
+    arrays = {
+        "images": create("images", np.float16, shape),
+        "roi": create("roi", np.uint8, shape[1:]),
+        "lesions": create("lesions", np.uint8, shape[1:]),
+        "positions": create("positions", np.float32, ()),
+        "slice_scan": create("slice_scan", np.int64, ()),
+    }
+    for number, (row, item) in enumerate(zip(rows, items, strict=True)):
+        where = slice(row["first"], row["first"] + row["slices"])
+        for name in ("images", "roi", "lesions", "positions"):
+            arrays[name][where] = getattr(item, name)
+        arrays["slice_scan"][where] = number
+    for array in arrays.values():
+        array.flush()
+
+
+def _row(entry: Entry) -> dict[str, Any]:
+    """The fields of an entry as plain JSON."""
+    return {field.name: _plain(getattr(entry, field.name)) for field in fields(Entry)}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Path):
+        return str(value)
+    if isinstance(value, tuple):
+        return [_plain(part) for part in value]
+    return dict(value) if hasattr(value, "items") else value

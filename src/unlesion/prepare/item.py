@@ -1,0 +1,145 @@
+"""One prepared scan on disk, between being prepared and being gathered into the store."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from unlesion.errors import UnlesionError
+from unlesion.files import whole_file
+from unlesion.prepare.prepared import Prepared
+from unlesion.prepare.recipe import Recipe
+from unlesion.prepare.resample import to_prepared
+from unlesion.scans.entry import Entry
+
+# Goes up when the same recipe would prepare the same scan differently: older items are then redone.
+VERSION = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Failure:
+    """A scan that could not be prepared.
+
+    Attributes:
+        key: which.
+        message: why, in one line.
+        ours: True where the fault is the program's, not the scan's.
+    """
+
+    key: str
+    message: str
+    ours: bool = False
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Item:
+    """A prepared scan as it is stored.
+
+    Attributes:
+        images: (S, C, H, W) float16.
+        roi: (S, H, W) uint8, 1 inside.
+        lesions: (S, H, W) uint8, 1 where annotated lesions cover most of a pixel.
+        positions: (S,) float32.
+        facts: what else is known, as plain JSON.
+    """
+
+    images: NDArray[np.float16]
+    roi: NDArray[np.uint8]
+    lesions: NDArray[np.uint8]
+    positions: NDArray[np.float32]
+    facts: dict[str, Any]
+
+
+def fingerprint(entry: Entry, recipe: Recipe) -> str:
+    """Changes with anything that changes the prepared pixels: recipe, files (by length and time), row."""
+    files = []
+    for path in entry.files:
+        try:
+            state = path.stat()
+            files.append([path.name, state.st_size, state.st_mtime_ns])
+        except OSError:
+            files.append([path.name, -1, -1])
+    row = [entry.key, entry.modality, entry.position, entry.spacing_mm, entry.volume]
+    content = json.dumps([VERSION, recipe.digest, row, files])
+    return hashlib.sha256(content.encode()).hexdigest()[:24]
+
+
+def make_item(entry: Entry, recipe: Recipe, path: Path) -> Failure | None:
+    """Read and prepare one scan and write it to `path`; the work that is handed to the executor.
+
+    Returns:
+        None, or why the scan could not be prepared.
+
+    Raises:
+        BadInput: `path` cannot be written; no other scan could be either.
+    """
+    try:
+        item = item_from(recipe.prepare(entry.read()))
+    except UnlesionError as error:
+        return Failure(key=entry.key, message=str(error))
+    except Exception as error:  # One scan that trips over a fault of ours must not cost all the others.
+        return Failure(key=entry.key, message=f"{type(error).__name__}: {error}", ours=True)
+    write_item(path, item)
+    return None
+
+
+def item_from(prepared: Prepared) -> Item:
+    """What is stored of a prepared scan."""
+    lesions = np.zeros(prepared.roi.shape, dtype=np.uint8)
+    scan = prepared.scan
+    if scan is not None and scan.lesions is not None:
+        marked = scan.lesions[None].astype(np.float32)
+        covered, _ = to_prepared(marked, np.ones_like(scan.lesions), prepared.placement)
+        lesions = (covered[0].transpose(2, 0, 1) >= 0.5).astype(np.uint8)
+    facts = {
+        "spacing": list(prepared.spacing),
+        "slice_mm": prepared.slice_mm,
+        "placement": prepared.placement.matrix.tolist(),
+        "scan_shape": list(prepared.placement.scan_shape),
+        "offset": list(prepared.intensity.offset),
+        "scale": list(prepared.intensity.scale),
+        "annotated": scan is not None and scan.lesions is not None,
+        "warnings": list(prepared.warnings),
+    }
+    return Item(
+        images=prepared.images.astype(np.float16),
+        roi=prepared.roi.astype(np.uint8),
+        lesions=lesions,
+        positions=prepared.positions,
+        facts=facts,
+    )
+
+
+def write_item(path: Path, item: Item) -> None:
+    """Write an item, whole or not at all."""
+    with whole_file(path) as partial, partial.open("wb") as file:
+        np.savez(
+            file,
+            images=item.images,
+            roi=item.roi,
+            lesions=item.lesions,
+            positions=item.positions,
+            facts=np.frombuffer(json.dumps(item.facts).encode(), dtype=np.uint8),
+        )
+
+
+def read_item(path: Path) -> Item | None:
+    """Read an item; None where there is none, or where it is damaged (the archive has checksums)."""
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            return Item(
+                images=archive["images"],
+                roi=archive["roi"],
+                lesions=archive["lesions"],
+                positions=archive["positions"],
+                facts=json.loads(archive["facts"].tobytes()),
+            )
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+        return None

@@ -1,0 +1,116 @@
+"""Loading recipes: the built-in ones by name, anybody's by file, with single settings overridden."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from unlesion.errors import BadInput
+from unlesion.prepare.recipe import Recipe
+
+
+def builtin_recipes() -> tuple[str, ...]:
+    """Names of the recipes that come with the package."""
+    folder = resources.files("unlesion.prepare") / "recipes"
+    return tuple(sorted(f.name.removesuffix(".yaml") for f in folder.iterdir() if f.name.endswith(".yaml")))
+
+
+def load_recipe(name_or_path: str | Path, overrides: Mapping[str, Any] | None = None) -> Recipe:
+    """Load a recipe.
+
+    Args:
+        name_or_path: a built-in name ("brain-mri", "slices", "xray") or a YAML file.
+        overrides: settings by dotted name, such as {"size": 128, "normalise.high": 99.5}.
+
+    Raises:
+        BadInput: no such recipe, an unknown setting, or a value that does not fit.
+    """
+    text, source = _read(name_or_path)
+    try:
+        content = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise BadInput(f"{source}: not readable as YAML ({_one_line(error)})") from error
+    if not isinstance(content, dict):
+        raise BadInput(f"{source}: not a recipe; it should hold settings such as 'name: my-recipe'")
+    for setting, value in (overrides or {}).items():
+        _override(content, setting, value)
+    return recipe_from(content, source=source)
+
+
+def recipe_from(content: Mapping[str, Any], *, source: str) -> Recipe:
+    """A recipe from plain settings; `source` names them in errors.
+
+    Raises:
+        BadInput: an unknown setting, or a value that does not fit.
+    """
+    try:
+        return Recipe.model_validate(content)
+    except ValidationError as error:
+        first = error.errors()[0]
+        setting = ".".join(str(part) for part in first["loc"])
+        if first["type"] == "extra_forbidden":
+            raise _unknown(setting, source) from error
+        raise BadInput(f"{source}: setting {setting!r}: {first['msg']}") from error
+
+
+def setting_names() -> tuple[str, ...]:
+    """Dotted names of every setting of a recipe."""
+    return tuple(_names(Recipe, ""))
+
+
+def _names(model: type[BaseModel], before: str) -> list[str]:
+    names = []
+    for name, info in model.model_fields.items():
+        inner = info.annotation
+        if isinstance(inner, type) and issubclass(inner, BaseModel):
+            names += _names(inner, f"{before}{name}.")
+        else:
+            names.append(before + name)
+    return names
+
+
+def _override(content: dict[str, Any], setting: str, value: Any) -> None:
+    if setting not in setting_names():
+        raise _unknown(setting, "recipe")
+    *steps, last = setting.split(".")
+    place = content
+    for step in steps:
+        inner = place.get(step)
+        place[step] = dict(inner) if isinstance(inner, dict) else {}
+        place = place[step]
+    place[last] = value
+
+
+def _unknown(setting: str, source: str) -> BadInput:
+    names = setting_names()
+    close = difflib.get_close_matches(setting, names, n=1, cutoff=0.4)
+    if not close:
+        # A bare name may belong into a step: "high" means "normalise.high".
+        close = [name for name in names if name.rsplit(".", 1)[-1] == setting.rsplit(".", 1)[-1]]
+    advice = f"did you mean {close[0]!r}?" if close else f"there are: {', '.join(names)}"
+    return BadInput(f"{source}: unknown setting {setting!r}; {advice}")
+
+
+def _read(name_or_path: str | Path) -> tuple[str, str]:
+    name = str(name_or_path)
+    builtin = builtin_recipes()
+    if name in builtin:
+        file = resources.files("unlesion.prepare") / "recipes" / f"{name}.yaml"
+        return file.read_text(encoding="utf-8"), f"recipe {name!r}"
+    path = Path(name_or_path)
+    try:
+        return path.read_text(encoding="utf-8"), str(path)
+    except (OSError, UnicodeDecodeError) as error:
+        raise BadInput(
+            f"{name}: no such recipe, and not readable as a file; there are {', '.join(builtin)}"
+        ) from error
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())
