@@ -50,7 +50,7 @@ class Intensity(Method):
         "paper": {"image_size": 128, "batch": 64},
     }
     native = {"rule": "map:equalised", "sign": "bright"}
-    needs_training = False
+    draws_healthy = False
     Config = IntensityConfig
     config: IntensityConfig
 
