@@ -1,1 +1,33 @@
+"""Primitives of artificial change: pure functions of arrays, millimetres and a random generator."""
 
+from __future__ import annotations
+
+from unlesion.synthesis.blending import average_blocks, blend
+from unlesion.synthesis.deformation import exponential, jacobian_determinant, push, random_velocity
+from unlesion.synthesis.fields import carry, resample_smooth, smooth_field, trilinear
+from unlesion.synthesis.scanner import bias_field, limit_resolution, rician
+from unlesion.synthesis.shapes import cone, ellipsoid, random_axes, soften
+from unlesion.synthesis.space import Space
+from unlesion.synthesis.textures import cloud
+
+__all__ = [
+    "Space",
+    "average_blocks",
+    "bias_field",
+    "blend",
+    "carry",
+    "cloud",
+    "cone",
+    "ellipsoid",
+    "exponential",
+    "jacobian_determinant",
+    "limit_resolution",
+    "push",
+    "random_axes",
+    "random_velocity",
+    "resample_smooth",
+    "rician",
+    "smooth_field",
+    "soften",
+    "trilinear",
+]

@@ -1,0 +1,59 @@
+"""The signal of abnormal tissue, as multiples of the same scanner's white matter."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from unlesion.phantom.contrast import Appearance
+from unlesion.phantom.pathologies.base import Lesion
+from unlesion.synthesis import Space, blend, cloud
+
+Array = NDArray[np.float32]
+
+# Typical ratios to normal-appearing white matter; plaques: measured on public scans with lesion masks.
+SIGNALS: dict[str, dict[str, float]] = {
+    "oedema": {"T1": 0.76, "T2": 1.95, "FLAIR": 1.48, "PD": 1.32},
+    "tumour": {"T1": 0.66, "T2": 1.75, "FLAIR": 1.42, "PD": 1.30},
+    "necrosis": {"T1": 0.38, "T2": 3.00, "FLAIR": 0.75, "PD": 1.38},
+    "infarct": {"T1": 0.62, "T2": 2.10, "FLAIR": 1.55, "PD": 1.42},
+    "plaque": {"T1": 0.74, "T2": 1.75, "FLAIR": 1.45, "PD": 1.34},
+    "gliosis": {"T1": 0.80, "T2": 1.60, "FLAIR": 1.40, "PD": 1.28},
+}
+# How mottled: standard deviation of the texture relative to the signal.
+_MOTTLING = {
+    "oedema": 0.05,
+    "tumour": 0.10,
+    "necrosis": 0.06,
+    "infarct": 0.06,
+    "plaque": 0.04,
+    "gliosis": 0.04,
+}
+
+
+def add_lesion(
+    signal: Array,
+    lesion: Lesion,
+    fine: Space,
+    appearance: Appearance,
+    modality: str,
+    rng: np.random.Generator,
+) -> Array:
+    """The ideal signal (fine space) with the lesion in it; `signal` itself where the lesion does not reach."""
+    out = signal.copy()
+    if lesion.mass_effect is not None:
+        out[lesion.mass_effect.window] = np.maximum(lesion.mass_effect.apply(signal, order=3), 0)
+    texture = cloud(fine, (9.0, 4.0), rng)
+    for patch in lesion.patches:
+        ratio = 1 + (SIGNALS[patch.kind][modality] - 1) * patch.strength
+        level = appearance.white * ratio * (1 + _MOTTLING[patch.kind] * texture[patch.window])
+        out[patch.window] = blend(out[patch.window], level.astype(np.float32), patch.fraction)
+    return out
+
+
+def lesion_fraction(lesion: Lesion, fine: Space) -> Array:
+    """Fraction 0..1 of abnormal tissue of any kind on the fine space."""
+    normal = np.ones(fine.shape, np.float32)
+    for patch in lesion.patches:
+        normal[patch.window] *= 1 - patch.fraction
+    return 1 - normal
