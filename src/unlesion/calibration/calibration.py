@@ -1,0 +1,183 @@
+"""Calibration: healthy scans to voxel thresholds and p-values, one unit per subject."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from unlesion.calibration.codes import N_CODES, Counts, encode, threshold_below
+from unlesion.errors import BadInput
+
+RATES: Mapping[str, float] = {"fpr_0001": 0.001, "fpr_0005": 0.005, "fpr_001": 0.01, "fpr_005": 0.05}
+"""The healthy false-positive rates that have a threshold, by name."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Calibration:
+    """What healthy scans say about thresholds and about how unusual a scan score is.
+
+    Subjects are the units: slices and repeated scans of one subject resemble each other.
+
+    Attributes:
+        thresholds: by name in `RATES`: the smallest threshold which at most that share of healthy voxels
+            exceeds (mean over subjects of each subject's share inside the roi).
+        scores: the scan scores, a group per subject. The subjects' names are not kept.
+        n_scans: number of healthy scans.
+    """
+
+    thresholds: Mapping[str, float]
+    scores: tuple[tuple[float, ...], ...]
+    n_scans: int
+
+    @property
+    def n_subjects(self) -> int:
+        """Number of healthy subjects."""
+        return len(self.scores)
+
+    @property
+    def smallest_p(self) -> float:
+        """The smallest p-value that so many subjects allow."""
+        return 1.0 / (self.n_subjects + 1)
+
+    def p_value(self, score: float) -> float:
+        """Chance that a healthy subject's scan looks at least this unusual.
+
+        p = (1 + sum over subjects of the share of their scans scoring >= score) / (subjects + 1).
+
+        If the new scan is a healthy one of a new subject from the same population, P(p <= a) <= a for
+        every a. Source: Lee, Barber, Willett, "Distribution-free inference with hierarchical data",
+        2023 (hierarchical conformal prediction), with one scan of the new subject.
+        """
+        shares = [sum(s >= score for s in group) / len(group) for group in self.scores]
+        return (1.0 + math.fsum(shares)) / (self.n_subjects + 1)
+
+    def score_threshold(self, alpha: float) -> float:
+        """The scan score above which the p-value is at most `alpha`.
+
+        Raises:
+            BadInput: so few subjects allow no such p-value.
+        """
+        self.check_alpha(alpha)
+        for score in sorted({s for group in self.scores for s in group}, reverse=True):
+            if self.p_value(score) > alpha:
+                return score
+        return -math.inf
+
+    def check_alpha(self, alpha: float) -> None:
+        """Refuse an alpha that the number of healthy subjects cannot support.
+
+        Raises:
+            BadInput: in words, with what would help.
+        """
+        if not 0 < alpha < 1:
+            raise BadInput(f"alpha {alpha:g}: must lie between 0 and 1, such as 0.05")
+        # 1/20 and 0.05 must meet, whatever their last binary digit.
+        if alpha < self.smallest_p * (1 - 1e-9):
+            raise BadInput(self.why_not(alpha))
+
+    def why_not(self, alpha: float) -> str:
+        """In words: why no p-value can be as small as `alpha`, and what would help."""
+        count = self.n_subjects
+        subjects = f"{count} healthy subject{'' if count == 1 else 's'}"
+        digits = 1 - math.floor(math.log10(self.smallest_p))
+        possible = math.ceil(self.smallest_p * 10**digits - 1e-9) / 10**digits
+        needed = math.ceil(1 / alpha - 1e-9) - 1
+        return (
+            f"with {subjects} no p-value can be below 1/{count + 1} = {self.smallest_p:.3g}; "
+            f"ask for --alpha {possible:g} or calibrate on at least {needed} subjects for {alpha:g}"
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """As plain JSON."""
+        return {
+            "thresholds": dict(self.thresholds),
+            "scores": [list(group) for group in self.scores],
+            "n_subjects": self.n_subjects,
+            "n_scans": self.n_scans,
+        }
+
+    @classmethod
+    def from_json(cls, saved: Any) -> Calibration:
+        """From `to_json`.
+
+        Raises:
+            ValueError: it is something else.
+        """
+        try:
+            scores = tuple(tuple(float(s) for s in group) for group in saved["scores"])
+            thresholds = {name: float(saved["thresholds"][name]) for name in RATES}
+            n_scans = int(saved["n_scans"])
+        except (KeyError, TypeError, AttributeError) as error:
+            raise ValueError("not a calibration") from error
+        if not scores or not all(scores):
+            raise ValueError("a calibration without healthy subjects")
+        return cls(thresholds=thresholds, scores=scores, n_scans=n_scans)
+
+
+class CalibrationBuilder:
+    """Takes in healthy scans one at a time; keeps counts of 16-bit codes, never a map.
+
+    Memory: at most a few hundred kilobytes a subject, however many scans and voxels it has.
+    """
+
+    def __init__(self) -> None:
+        self._counts: dict[str, Counts] = {}
+        self._scores: dict[str, list[float]] = {}
+
+    def add(
+        self, subject: str, anomaly: NDArray[Any], roi: NDArray[np.bool_], score: float
+    ) -> CalibrationBuilder:
+        """Take in one healthy scan.
+
+        Args:
+            subject: who it is from.
+            anomaly: the map, after post-processing, on the scan's own grid.
+            roi: the same shape, the region that counts.
+            score: the scan score.
+
+        Raises:
+            ValueError: shapes differ, or a value is not a number.
+        """
+        if anomaly.shape != roi.shape:
+            raise ValueError(f"map of shape {anomaly.shape}, roi of shape {roi.shape}")
+        if math.isnan(score):
+            raise ValueError("the scan score is not a number")
+        counts = Counts.of(encode(anomaly[roi]))
+        known = self._counts.get(subject)
+        self._counts[subject] = counts if known is None else Counts.sum((known, counts))
+        self._scores.setdefault(subject, []).append(float(score))
+        return self
+
+    def finish(self) -> Calibration:
+        """Thresholds and scores.
+
+        Raises:
+            BadInput: there was no healthy scan, or none with any voxel in its roi.
+        """
+        with_voxels = [counts for counts in self._counts.values() if counts.total]
+        if not with_voxels:
+            raise BadInput(
+                "no healthy scan with a region of interest to calibrate on; give healthy rows in split 'val' "
+                "(see the columns label and split, and --where)"
+            )
+        return Calibration(
+            thresholds=thresholds_of(with_voxels),
+            scores=tuple(tuple(group) for group in self._scores.values()),
+            n_scans=sum(len(group) for group in self._scores.values()),
+        )
+
+
+def thresholds_of(subjects: Sequence[Counts]) -> dict[str, float]:
+    """Thresholds at `RATES` of the mean over subjects of each one's share of voxels above."""
+    share = np.zeros(N_CODES + 1)
+    for counts in subjects:
+        share[counts.codes] += counts.numbers / counts.total
+    # exceeded[c]: mean share of voxels with a code of at least c; 0 beyond the last code.
+    exceeded = np.cumsum(share[::-1])[::-1] / len(subjects)
+    # Falls with c, so the first code that is exceeded rarely enough is found from the end.
+    return {name: threshold_below(int(np.argmax(exceeded <= rate + 1e-12))) for name, rate in RATES.items()}

@@ -1,0 +1,191 @@
+"""TrainingProfile: what the training scans looked like, to warn about scans unlike them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from unlesion.calibration.traits import TRAITS, Traits, contrast_distance, traits_of
+
+# A scan is unlike the training scans beyond these.
+CONTRAST_SLACK, RANGE_SLACK = 1.5, 1.25
+# Distances below this (as a share of the whole range of intensities) are never worth a warning.
+CONTRAST_FLOOR = 0.02
+
+
+class PlacementLike(Protocol):
+    """The part of `unlesion.prepare.Placement` that is used here."""
+
+    @property
+    def matrix(self) -> NDArray[np.float64]: ...
+
+
+class ProfiledScan(Protocol):
+    """The part of `unlesion.prepare.Prepared` that is used here."""
+
+    @property
+    def images(self) -> NDArray[np.float32]: ...
+    @property
+    def roi(self) -> NDArray[np.bool_]: ...
+    @property
+    def spacing(self) -> tuple[float, float]: ...
+    @property
+    def slice_mm(self) -> float: ...
+    @property
+    def modality(self) -> tuple[str, ...]: ...
+    @property
+    def placement(self) -> PlacementLike: ...
+
+
+class StoreLike(Protocol):
+    """The part of `unlesion.prepare.PreparedStore` that is used here."""
+
+    @property
+    def images(self) -> NDArray[np.float16]: ...
+    @property
+    def roi(self) -> NDArray[np.uint8]: ...
+    @property
+    def slice_scan(self) -> NDArray[np.int64]: ...
+    @property
+    def scans(self) -> list[dict[str, Any]]: ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingProfile:
+    """What is usual among the training scans.
+
+    Attributes:
+        histogram: per channel, the mean histogram of prepared intensities (shares that sum to 1).
+        distance: distance from it that nearly all (99 %) training scans keep.
+        ranges: lowest and highest value of each trait in `TRAITS`.
+        modality: names of the channels.
+        n_scans: number of training scans.
+    """
+
+    histogram: tuple[tuple[float, ...], ...]
+    distance: float
+    ranges: Mapping[str, tuple[float, float]]
+    modality: tuple[str, ...]
+    n_scans: int
+
+    @classmethod
+    def fit(cls, store: StoreLike, indices: NDArray[np.int64]) -> TrainingProfile:
+        """From the slices `indices` of a prepared store, a scan at a time."""
+        owners = store.slice_scan[indices]
+
+        def scans() -> Iterable[Traits]:
+            for scan in np.unique(owners):
+                own, row = np.sort(indices[owners == scan]), store.scans[int(scan)]
+                yield traits_of(
+                    images=np.stack([store.images[i] for i in own]),
+                    roi=np.stack([store.roi[i] for i in own]) > 0,
+                    pixel_mm=(*row["spacing"][:2], row["slice_mm"]),
+                    matrix=np.asarray(row["placement"], dtype=np.float64),
+                    modality=tuple(row["modality"]),
+                )
+
+        return cls.fit_traits(scans())
+
+    @classmethod
+    def fit_scans(cls, scans: Iterable[ProfiledScan]) -> TrainingProfile:
+        """From prepared scans, one at a time."""
+        return cls.fit_traits(_traits(scan) for scan in scans)
+
+    @classmethod
+    def fit_traits(cls, scans: Iterable[Traits]) -> TrainingProfile:
+        """From what was measured on each scan.
+
+        Raises:
+            ValueError: no scan has any pixel in its roi.
+        """
+        seen = [traits for traits in scans if traits.histogram is not None]
+        if not seen:
+            raise ValueError("no training scan to profile")
+        histograms = np.stack([t.histogram for t in seen if t.histogram is not None])
+        mean = histograms.mean(axis=0)
+        distances = [contrast_distance(one, mean) for one in histograms]
+        ranges = {}
+        for name in TRAITS:
+            values = [t.values[name] for t in seen if name in t.values]
+            if values:
+                ranges[name] = (min(values), max(values))
+        return cls(
+            histogram=tuple(tuple(float(share) for share in channel) for channel in mean),
+            distance=float(np.quantile(distances, 0.99)),
+            ranges=ranges,
+            modality=seen[0].modality,
+            n_scans=len(seen),
+        )
+
+    def warnings(self, prepared: ProfiledScan) -> tuple[str, ...]:
+        """In words, what about a scan is unlike the training scans; empty if nothing is."""
+        traits = _traits(prepared)
+        out = []
+        unlike = [
+            f"{theirs} (trained on {ours})"
+            for theirs, ours in zip(traits.modality, self.modality, strict=False)
+            if theirs and ours and theirs.casefold() != ours.casefold()
+        ]
+        if unlike:
+            out.append(f"modality unlike the training scans: {', '.join(unlike)}")
+        if traits.histogram is None:
+            return (*out, "the region of interest is empty: nothing in this scan was looked at")
+        if traits.histogram.shape == np.shape(self.histogram):
+            found = contrast_distance(traits.histogram, np.asarray(self.histogram))
+            if found > CONTRAST_SLACK * max(self.distance, CONTRAST_FLOOR):
+                out.append(
+                    "contrast unlike the training scans: its histogram lies "
+                    f"{found:.2f} from theirs, where 99 % of them keep within {self.distance:.2f}"
+                )
+        for name, trait in TRAITS.items():
+            if name not in self.ranges or name not in traits.values:
+                continue
+            (low, high), value = self.ranges[name], traits.values[name]
+            if not low / RANGE_SLACK <= value <= high * RANGE_SLACK:
+                out.append(
+                    f"{trait.what} unlike the training scans: {value:.3g} {trait.unit}, "
+                    f"theirs {low:.3g} to {high:.3g} {trait.unit}"
+                )
+        return tuple(out)
+
+    def to_json(self) -> dict[str, Any]:
+        """As plain JSON."""
+        return {
+            "histogram": [[round(share, 6) for share in channel] for channel in self.histogram],
+            "distance": self.distance,
+            "ranges": {name: list(pair) for name, pair in self.ranges.items()},
+            "modality": list(self.modality),
+            "n_scans": self.n_scans,
+        }
+
+    @classmethod
+    def from_json(cls, saved: Any) -> TrainingProfile:
+        """From `to_json`.
+
+        Raises:
+            ValueError: it is something else.
+        """
+        try:
+            return cls(
+                histogram=tuple(tuple(float(s) for s in channel) for channel in saved["histogram"]),
+                distance=float(saved["distance"]),
+                ranges={name: (float(p[0]), float(p[1])) for name, p in saved["ranges"].items()},
+                modality=tuple(str(name) for name in saved["modality"]),
+                n_scans=int(saved["n_scans"]),
+            )
+        except (KeyError, TypeError, AttributeError, IndexError) as error:
+            raise ValueError("not a training profile") from error
+
+
+def _traits(scan: ProfiledScan) -> Traits:
+    return traits_of(
+        images=scan.images,
+        roi=scan.roi,
+        pixel_mm=(*scan.spacing, scan.slice_mm),
+        matrix=scan.placement.matrix,
+        modality=scan.modality,
+    )
