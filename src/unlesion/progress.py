@@ -109,3 +109,17 @@ def _lines(label: str, total: float | None) -> Iterator[Advance]:
 def _clock(seconds: float) -> str:
     minutes, rest = divmod(round(max(seconds, 0.0)), 60)
     return f"{minutes}:{rest:02d}"
+
+
+@contextmanager
+def counted(bars: Bars, label: str) -> Iterator[Callable[[int, int], None]]:
+    """A bar for work that reports (done, total)."""
+    with bars(label, None) as advance:
+        before = 0
+
+        def report(done: int, total: int) -> None:
+            nonlocal before
+            advance(done - before, total=total)
+            before = done
+
+        yield report

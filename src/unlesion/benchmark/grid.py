@@ -18,7 +18,7 @@ from unlesion.evaluation import compare
 from unlesion.files import read_json
 from unlesion.methods.registry import get_method, preset_settings
 from unlesion.prepare import PreparedStore, Recipe, choose_recipe, load_recipe, prepare_cohort
-from unlesion.progress import Bars, silent
+from unlesion.progress import Bars, counted, silent
 from unlesion.scans import Cohort
 from unlesion.settings import merged, nested, parse_settings
 from unlesion.training import train
@@ -212,7 +212,10 @@ class Bench:
         """The cohort's healthy training scans, prepared once for all methods."""
         healthy = learn.select(split="train", label="healthy")
         out = self.out / "stores" / f"{spec.name}-{recipe.digest}"
-        store, failures = prepare_cohort(healthy, recipe, out, executor=self.executor, bars=self.bars)
+        with counted(self.bars, "prepare") as progress:
+            store, failures = prepare_cohort(
+                healthy, recipe, out, executor=self.executor, progress=progress
+            )
         for failure in failures:
             self.tell(f"  left out: {failure.message}")
         return store

@@ -51,11 +51,16 @@ def open_cohort(
     """Open a manifest, a folder, an image or a prepared store as a cohort."""
     from unlesion.scans import Cohort
 
-    if (source / "recipe.yaml").exists() and (source / "images.npy").exists():
+    if is_store(source):
         from unlesion.prepare import store_cohort
 
         return store_cohort(source, where=where or ())
     return Cohort.open(source, where=where or (), channels=split_words(channels), volume=volume)
+
+
+def is_store(source: Path) -> bool:
+    """Whether a path is a prepared store."""
+    return (source / "index.json").is_file()
 
 
 def pick_device(wanted: str) -> str:

@@ -10,6 +10,7 @@ import typer
 from unlesion.cli.console import Console
 from unlesion.cli.options import Channels, Jobs, Out, Quiet, Set, Volume, Where, open_cohort, workers
 from unlesion.errors import BadInput
+from unlesion.progress import counted
 
 
 def command(
@@ -37,8 +38,8 @@ def command(
         console.warn(warning)
     chosen = load_recipe(recipe or choose_recipe(opened).name, settings["recipe"])
     console.tell(f"recipe {chosen.name!r} ({chosen.digest}), {len(opened)} scans")
-    with workers(jobs) as executor:
-        store, failures = prepare_cohort(opened, chosen, out, executor=executor, bars=console.bars)
+    with workers(jobs) as executor, counted(console.bars, "prepare") as progress:
+        store, failures = prepare_cohort(opened, chosen, out, executor=executor, progress=progress)
     for failure in failures:
         console.warn(failure.message)
     console.tell(f"{out}: {len(store.scans)} scans, {len(store.positions)} slices")

@@ -18,6 +18,7 @@ from unlesion.cli.options import (
     Set,
     Volume,
     Where,
+    is_store,
     open_cohort,
     pick_device,
     workers,
@@ -84,7 +85,7 @@ def command(
 
 def stored(source: Path, opened: object) -> object:
     """The prepared store behind a cohort, if it is one."""
-    if (source / "images.npy").exists():
+    if is_store(source):
         from unlesion.prepare import PreparedStore
 
         return PreparedStore.open(source)

@@ -83,7 +83,7 @@ class StagedTask(pl.LightningModule):
         made = []
         for stage in self.stages:
             for phase in stage.phases:
-                optimizer = phase.optimizer(self._parameters(phase))
+                optimizer = phase.optimizer(self._parameters_of(phase))
                 for group in optimizer.param_groups:
                     group["initial_lr"] = group["lr"]
                 made.append(optimizer)
@@ -124,7 +124,7 @@ class StagedTask(pl.LightningModule):
                 optimizer.zero_grad(set_to_none=True)
                 self.manual_backward(named["loss"])
                 if phase.clip_norm is not None:
-                    torch.nn.utils.clip_grad_norm_(self._parameters(phase), phase.clip_norm)
+                    torch.nn.utils.clip_grad_norm_(self._parameters_of(phase), phase.clip_norm)
                 optimizer.step()
                 prefix = "" if len(stage.phases) == 1 else f"{phase.name}."
                 losses.update({prefix + name: value.detach() for name, value in named.items()})
@@ -173,7 +173,7 @@ class StagedTask(pl.LightningModule):
             self.place.stage += 1
             self.place.step = 0
 
-    def _parameters(self, phase: Phase) -> list[nn.Parameter]:
+    def _parameters_of(self, phase: Phase) -> list[nn.Parameter]:
         children = dict(self.network.named_children())
         return [parameter for part in phase.parts for parameter in children[part].parameters()]
 

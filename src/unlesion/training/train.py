@@ -22,7 +22,7 @@ from unlesion.files import read_json, write_json
 from unlesion.methods.base import InputSpec, Method
 from unlesion.methods.registry import get_method, preset_settings
 from unlesion.prepare import PreparedStore, Recipe, choose_recipe, load_recipe, prepare_cohort
-from unlesion.progress import Bars, silent
+from unlesion.progress import Bars, counted, silent
 from unlesion.scans import Cohort
 from unlesion.scoring import ScanEvidence, Scorer, ScoringConfig, make_scorer
 from unlesion.seeds import seed_of
@@ -117,7 +117,10 @@ def train(
     _claim(out, identity, resume)
     own_store = store is None
     if store is None:
-        store, failures = prepare_cohort(healthy, the_recipe, out / "store", executor=executor, bars=bars)
+        with counted(bars, "prepare") as progress:
+            store, failures = prepare_cohort(
+                healthy, the_recipe, out / "store", executor=executor, progress=progress
+            )
         for failure in failures:
             tell(f"left out: {failure.message}")
     modality = tuple(store.scans[0]["modality"])
