@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
@@ -44,7 +45,14 @@ def whole_file(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def whole_folder(path: Path) -> Iterator[Path]:
-    """Yield a temporary folder beside `path`; move it to `path` (replacing it) if the block succeeds."""
+    """Yield a temporary folder beside `path`; move it to `path` (replacing it) if the block succeeds.
+
+    A folder that was there before is gone only once the new one is in its place. On any error, Ctrl-C
+    included, the temporary folder is removed and the old one stays.
+
+    Raises:
+        BadInput: the place cannot be written, is a file, or the disk is full.
+    """
     path = Path(path)
     partial: Path | None = None
     try:
@@ -52,9 +60,7 @@ def whole_folder(path: Path) -> Iterator[Path]:
         partial = Path(tempfile.mkdtemp(prefix=".part-", suffix="." + path.name, dir=path.parent))
         partial.chmod(0o777 & ~_umask())
         yield partial
-        if path.exists():
-            shutil.rmtree(path)
-        os.replace(partial, path)
+        _swap(partial, path)
     except OSError as error:
         raise cannot_write(path, error) from error
     finally:
@@ -82,15 +88,37 @@ def read_json(path: Path) -> Any:
     try:
         return json.loads(Path(path).read_text(encoding="utf-8"))
     except FileNotFoundError as error:
-        raise BadInput(f"{path}: no such file") from error
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise BadInput(f"{path}: not readable as JSON ({error})") from error
+        raise BadInput(f"{path}: no such file; check the path") from error
+    except (OSError, ValueError, RecursionError) as error:
+        raise BadInput(
+            f"{path}: not readable as JSON ({error}); restore the file or make it again"
+        ) from error
 
 
 def cannot_write(path: Path, error: OSError) -> BadInput:
     """The error for a place that cannot be written, from what the system said."""
     reason = error.strerror or str(error)
     return BadInput(f"{path}: cannot be written ({reason}); free some space or choose another --out")
+
+
+def _swap(new: Path, path: Path) -> None:
+    """Move the folder `new` to `path`, and what was there away."""
+    if not path.exists():
+        os.replace(new, path)
+        return
+    if not path.is_dir():
+        raise NotADirectoryError(errno.ENOTDIR, "a file of that name is in the way", str(path))
+    old = Path(tempfile.mkdtemp(prefix=".old-", suffix="." + path.name, dir=path.parent))
+    try:
+        os.replace(path, old)  # an empty folder may be replaced
+        os.replace(new, path)
+    except BaseException:
+        if path.exists():
+            old.rmdir()
+        else:
+            os.replace(old, path)
+        raise
+    shutil.rmtree(old, ignore_errors=True)
 
 
 def _umask() -> int:

@@ -31,38 +31,40 @@ def check_image(voxels: NDArray[np.float32], path: Path) -> tuple[NDArray[np.flo
         BadInput: under 16 pixels in-plane, no finite voxel, or every voxel the same.
     """
     rows, columns = voxels.shape[:2]
+    if voxels.size == 0:
+        raise BadInput(f"{path}: holds no voxels; export the image again")
     if min(rows, columns) < SMALLEST_SIDE:
         raise BadInput(
             f"{path}: only {rows} x {columns} pixels in the slice plane; "
             f"give images of at least {SMALLEST_SIDE} x {SMALLEST_SIDE}"
         )
-    if voxels.size == 0:
-        raise BadInput(f"{path}: holds no voxels; export the image again")
-    voxels, warnings = mend(voxels, path)
-    if not warnings:
-        lowest, highest = float(voxels.min()), float(voxels.max())
-    else:
-        # The zeros that replace NaN must not make a constant image look like one with contrast.
-        kept = voxels[voxels != 0]
-        lowest, highest = (float(kept.min()), float(kept.max())) if kept.size else (0.0, 0.0)
+    mended, warnings, (lowest, highest) = mend(voxels, path)
     if lowest == highest:
         raise BadInput(
             f"{path}: every voxel is {lowest:g}, so there is nothing to see; check the export or leave it out"
         )
-    return voxels, warnings
+    return mended, warnings
 
 
-def mend(voxels: NDArray[np.float32], path: Path) -> tuple[NDArray[np.float32], tuple[str, ...]]:
-    """Set NaN and infinite voxels to 0, with a warning; refuse an image that holds nothing else."""
+def mend(
+    voxels: NDArray[np.float32], path: Path
+) -> tuple[NDArray[np.float32], tuple[str, ...], tuple[float, float]]:
+    """Set NaN and infinite voxels to 0, with a warning; refuse an image that holds nothing else.
+
+    Returns:
+        The voxels, the warnings, and the lowest and highest of the values that were finite.
+    """
     # Minimum and maximum carry NaN and infinity along, and need no second array.
-    if voxels.size == 0 or (np.isfinite(voxels.min()) and np.isfinite(voxels.max())):
-        return voxels, ()
+    lowest, highest = float(voxels.min()), float(voxels.max())
+    if np.isfinite(lowest) and np.isfinite(highest):
+        return voxels, (), (lowest, highest)
     finite = np.isfinite(voxels)
-    good = int(finite.sum())
-    if good == 0:
+    kept = voxels[finite]
+    if kept.size == 0:
         raise BadInput(f"{path}: no voxel is finite (all NaN or infinite); check the export or leave it out")
-    warning = f"{path.name}: {voxels.size - good} of {voxels.size} voxels were NaN or infinite, set to 0"
-    return np.where(finite, voxels, np.float32(0)), (warning,)
+    missing = voxels.size - kept.size
+    warning = f"{path.name}: {missing} of {voxels.size} voxels were NaN or infinite, set to 0"
+    return np.where(finite, voxels, np.float32(0)), (warning,), (float(kept.min()), float(kept.max()))
 
 
 def check_same_grid(grid: Grid, wanted: Grid, path: Path, *, what: str) -> None:

@@ -156,8 +156,8 @@ def _notes(source: Path, path: Path, entries: Sequence[Entry]) -> tuple[str, ...
         count = len({entry.subject for entry in entries})
         if count < len(entries):
             notes.append(
-                f"{source}: {len(entries)} images of {count} subjects, taken from the names of the first folders; "
-                "a manifest can say otherwise"
+                f"{source}: {len(entries)} images of {count} subjects, taken from the names of the first "
+                "folders; a manifest can say otherwise"
             )
     odd = sorted({entry.split for entry in entries if entry.split} - {"train", "val", "test"})
     if odd:

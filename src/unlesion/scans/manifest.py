@@ -46,7 +46,8 @@ def read_rows(path: Path) -> tuple[tuple[str, ...], list[Row]]:
         shown = ", ".join(columns)
         hint = "separate columns with commas" if len(columns) == 1 and _other_separator(columns[0]) else ""
         raise BadInput(
-            f"{path}: the manifest has no column 'path' but {_short(shown)!r}; {hint or 'name the images in one'}"
+            f"{path}: the manifest has no column 'path' but {_short(shown)!r}; "
+            f"{hint or 'name the images in one'}"
         )
     twice = [name for name, count in Counter(filter(None, columns)).items() if count > 1]
     if twice:

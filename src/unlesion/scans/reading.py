@@ -147,7 +147,7 @@ def _read_twin(paths: list[Path], grid: Grid, channels: int, volume: int | None)
     for index, path in enumerate(paths):
         values, own = read_array(path, volume=volume)
         check_same_grid(own, grid, path, what="twin")
-        voxels[index], _ = mend(values, path)
+        voxels[index] = mend(values, path)[0]
     return voxels
 
 

@@ -71,8 +71,8 @@ def join_channels(
         group = groups.setdefault((entry.subject, entry.columns.get("scan", ""), entry.position), {})
         if name in group:
             raise BadInput(
-                f"--channels {','.join(channels)}: {group[name].key} and {entry.key} are both {name} of one scan; "
-                "choose one with --where, or give them different values in the column 'scan'"
+                f"--channels {','.join(channels)}: {group[name].key} and {entry.key} are both {name} of one "
+                "scan; choose one with --where, or give them different values in the column 'scan'"
             )
         group[name] = entry
     complete = [group for group in groups.values() if len(group) == len(channels)]

@@ -5,7 +5,6 @@ Every format module has `ENDINGS`, `read(path, *, volume=None)` and `write(stem,
 
 from __future__ import annotations
 
-import os
 import stat
 from pathlib import Path
 from types import ModuleType
@@ -52,7 +51,7 @@ def read_array(path: Path, *, volume: int | None = None) -> tuple[NDArray[np.flo
     """
     path = Path(path)
     try:
-        status = os.stat(path)
+        status = path.stat()
     except (OSError, ValueError) as error:
         if isinstance(error, PermissionError):
             raise BadInput(f"{path}: cannot be read ({reason(error)}); check its permissions") from error

@@ -66,6 +66,6 @@ def write(stem: Path, array: NDArray[np.generic], grid: Grid, *, dtype: DTypeLik
         out = np.stack([grid.to_file(channel) for channel in array], axis=-1)
     else:
         out = grid.to_file(array)
-    with whole_file(path) as partial, open(partial, "wb") as file:
+    with whole_file(path) as partial, partial.open("wb") as file:
         np.save(file, out.astype(dtype, copy=False), allow_pickle=False)
     return path

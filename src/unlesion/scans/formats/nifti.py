@@ -20,7 +20,8 @@ ENDINGS = (".nii", ".nii.gz")
 # still looks as it does on a reading screen: head up, front to the left or patient's right to the left.
 _FLAT_AXES = {"sagittal": ("I", "P", "L"), "coronal": ("I", "L", "A")}
 
-_MM_PER_UNIT = {"meter": 1000.0, "micron": 0.001}
+# The lowest three bits of `xyzt_units`: 1 is metres, 2 millimetres, 3 microns; 0 leaves it open.
+_MM_PER_UNIT = {1: 1000.0, 3: 0.001}
 
 # No deflate stream is shorter than this part of what it unfolds to.
 _DEFLATE_LIMIT = 1100
@@ -47,7 +48,9 @@ def read(path: Path, *, volume: int | None = None) -> tuple[NDArray[np.float32],
     import nibabel
 
     try:
-        image: Any = nibabel.load(path)  # type: ignore[attr-defined, unused-ignore]
+        # nibabel would print what it mends in a header; what matters comes as an error or a warning.
+        with nibabel.imageglobals.LoggingOutputSuppressor():
+            image: Any = nibabel.load(path)  # type: ignore[attr-defined, unused-ignore]
         shape = tuple(int(size) for size in image.shape)
         header = image.header
     except Exception as error:  # a broken file makes decoders raise almost anything
@@ -116,10 +119,14 @@ def notes(grid: Grid) -> tuple[str, ...]:
 def _grid(path: Path, file_shape: tuple[int, ...], header: Any) -> Grid:
     from nibabel import orientations
 
-    affine = np.asarray(header.get_best_affine(), dtype=np.float64)
-    affine = np.diag([*[_MM_PER_UNIT.get(header.get_xyzt_units()[0], 1.0)] * 3, 1.0]) @ affine
+    try:
+        with np.errstate(all="ignore"):
+            affine = np.array(header.get_best_affine(), dtype=np.float64)
+    except Exception as error:  # quaternions or sizes that are none
+        raise _bad_affine(path) from error
+    affine[:3] *= _MM_PER_UNIT.get(int(header["xyzt_units"]) % 8, 1.0)
     if not np.isfinite(affine).all() or abs(np.linalg.det(_unit_columns(affine))) < 1e-6:
-        raise BadInput(f"{path}: the affine in the header cannot be inverted; correct the sform or qform")
+        raise _bad_affine(path)
     three = tuple((*file_shape, 1, 1)[:3])
     to_ras = orientations.io_orientation(affine)  # type: ignore[no-untyped-call, unused-ignore]
     wanted = orientations.axcodes2ornt(_axes(three, to_ras))  # type: ignore[no-untyped-call, unused-ignore]
@@ -177,7 +184,7 @@ def _check_kind(path: Path, dtype: np.dtype[Any], shape: tuple[int, ...]) -> Non
         raise BadInput(f"{path}: complex voxels; save the magnitude")
     if any(size > 1 for size in shape[4:]):
         raise BadInput(f"{path}: several values a voxel (vectors or tensors); save one as a 3-D image")
-    if 0 in shape or not shape:
+    if not shape or min(shape) < 1:
         raise BadInput(f"{path}: holds no voxels; export the image again")
 
 
@@ -195,6 +202,10 @@ def _unit_columns(affine: NDArray[np.float64]) -> NDArray[np.float64]:
     axes = affine[:3, :3]
     lengths = np.linalg.norm(axes, axis=0)
     return axes / np.where(lengths > 0, lengths, 1.0)
+
+
+def _bad_affine(path: Path) -> BadInput:
+    return BadInput(f"{path}: the affine in the header cannot be inverted; correct the sform or qform")
 
 
 def _unreadable(path: Path, error: Exception) -> BadInput:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +34,11 @@ def read(path: Path, *, volume: int | None = None) -> tuple[NDArray[np.float32],
     from PIL import Image
 
     try:
-        with Image.open(path, formats=("PNG", "JPEG", "TIFF")) as picture:
+        # Pillow warns of odd metadata, which no pixel depends on.
+        with (
+            warnings.catch_warnings(action="ignore"),
+            Image.open(path, formats=("PNG", "JPEG", "TIFF")) as picture,
+        ):
             pages = int(getattr(picture, "n_frames", 1))
             if pages > 1:
                 picture.seek(chosen_volume(path, pages, volume))
@@ -99,6 +104,6 @@ def _grey(path: Path, picture: Any) -> NDArray[Any]:
 
 def _png_depth(path: Path) -> int:
     """Bits a channel, from the header of a PNG file."""
-    with open(path, "rb") as file:
+    with path.open("rb") as file:
         head = file.read(25)
     return head[24] if len(head) == 25 else 0
