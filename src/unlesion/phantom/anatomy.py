@@ -8,10 +8,12 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from unlesion.phantom.folding import CORTEX_MM, GRID_MM, Folds, draw_folds
 from unlesion.phantom.template import Template, load_template
 from unlesion.synthesis import (
     Space,
     average_blocks,
+    carry,
     exponential,
     random_velocity,
     resample_smooth,
@@ -25,6 +27,8 @@ Array = NDArray[np.float32]
 WARP_MM = 4.0
 # Voxels of the fine space per output voxel and axis: tissue borders get true partial volume.
 OVERSAMPLING = 2
+# Half the width of a sulcus in a middle-aged brain.
+SULCUS_MM = 1.1
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -35,6 +39,7 @@ class Anatomy:
         space: output space; the fine space is `space.at(space.spacing / OVERSAMPLING)`.
         white, grey, fluid: tissue fractions on the fine space, adding up to 1 inside the brain.
         detail: texture of the template on the fine space, in units of white-grey contrast.
+        deep: fraction of grey matter that belongs to the deep nuclei, fine space.
         brain: bool, brain mask on the output space.
         side: template x (mm) on the output space: below 0 left hemisphere, above 0 right.
         height: template z (mm) on the output space.
@@ -48,6 +53,7 @@ class Anatomy:
     grey: Array
     fluid: Array
     detail: Array
+    deep: Array
     brain: NDArray[np.bool_]
     side: Array
     height: Array
@@ -75,20 +81,29 @@ def draw_anatomy(space: Space, rng: np.random.Generator, *, age: int) -> Anatomy
     years = (age - 45) / 40
     sulci = float(rng.normal(0.6 * years, 0.35))
     world = _warp(template, space, fine, rng, years)
-    # Folds of one's own: tissue borders move to and fro by noise of the size of a gyrus.
-    fold_white, fold_fluid = smooth_field(fine, 5.0, rng), smooth_field(fine, 5.0, rng)
-
     where = template.voxels(world)
-    inside = trilinear(template.brain, where) > 0.25
+    inside = _inside(template, where, fine)
     flat = where[:, inside]
     white, grey, fluid, cortex = (
         trilinear(part, flat) for part in (template.white, template.grey, template.fluid, template.cortex)
     )
+    folds = _fold(template, world, fine, rng)
+    distance, presence = folds.distance[inside], folds.presence[inside]
+    # Tissue borders also move to and fro by noise of the size of a gyrus.
+    wander_white, wander_fluid = smooth_field(fine, 5.0, rng)[inside], smooth_field(fine, 5.0, rng)[inside]
+
+    # Away from the deep nuclei mixtures are blur: raising to a power sharpens them. The floor lets a sulcus cut
+    # where the average has none.
     power = 1 + 1.2 * cortex
     strength = 0.15 + 0.85 * cortex
-    white = (white + 1e-3) ** power * np.exp(1.1 * strength * fold_white[inside])
-    fluid = (fluid + 1e-3) ** power * np.exp(strength * (1.3 + 1.2 * sulci + 1.0 * fold_fluid[inside]))
-    grey = (grey + 1e-3) ** power
+    gyrus = np.clip((distance - CORTEX_MM) * 1.5, -5.0, 2.5)
+    sulcus = np.clip((SULCUS_MM + 0.6 * sulci - distance) * 2.5, -2.0, 5.0)
+    core = presence * np.clip((folds.depth[inside] - 3.0) / 2.5, 0, 1)
+    rim = np.clip(2.6 + 1.5 * sulci - folds.depth[inside], 0, 3)
+    white = (white + 0.06 * core + 1e-3) ** power * np.exp(presence * gyrus + 0.7 * strength * wander_white)
+    fluid = (fluid + 0.04 * presence + 1e-3) ** power
+    fluid *= np.exp(presence * sulcus + strength * (1.0 + rim + 1.2 * sulci + 0.7 * wander_fluid))
+    grey = (grey + 0.05 * presence + 1e-3) ** power
     total = white + grey + fluid
 
     def spread(values: Array) -> Array:
@@ -105,6 +120,7 @@ def draw_anatomy(space: Space, rng: np.random.Generator, *, age: int) -> Anatomy
         grey=spread(grey / total),
         fluid=spread(fluid / total),
         detail=spread(trilinear(template.detail, flat)),
+        deep=spread(grey / total * (1 - cortex)),
         brain=brain,
         side=coarse[0],
         height=coarse[2],
@@ -112,6 +128,29 @@ def draw_anatomy(space: Space, rng: np.random.Generator, *, age: int) -> Anatomy
         from_ventricles=_distance(~ventricles, space.spacing),
         age=age,
     )
+
+
+def _fold(template: Template, world: Array, fine: Space, rng: np.random.Generator) -> Folds:
+    """This person's sulci; the small folia of the cerebellum stay the template's."""
+    grid = fine.at(GRID_MM)
+    there = np.stack([carry(part, fine, grid) for part in world]) if grid.shape != fine.shape else world
+    where = template.voxels(there)
+    x, y, z = there
+    # The tentorium, the roof of the cerebellum, rises towards the middle and the front.
+    tentorium = -24 + 0.4 * np.clip(y + 90, 0, 50) * np.clip(1 - np.abs(x) / 45, 0, 1)
+    cerebrum = np.clip((z - tentorium) / 6, 0, 1) + np.clip((y + 38) / 6, 0, 1)
+    cortex = trilinear(template.outer, where) * np.clip(cerebrum, 0, 1)
+    return draw_folds(trilinear(template.brain, where) > 0.25, cortex, grid, fine, rng)
+
+
+def _inside(template: Template, where: Array, fine: Space) -> NDArray[np.bool_]:
+    """Voxels of the fine space in the brain; only those near it on a coarse look are interpolated."""
+    look = trilinear(template.brain, where[:, ::4, ::4, ::4]) > 0
+    near = ndimage.binary_dilation(look, np.ones((3, 3, 3)))
+    for axis, count in enumerate(fine.shape):
+        near = np.repeat(near, 4, axis=axis).take(range(count), axis=axis)
+    near[near] = trilinear(template.brain, where[:, near]) > 0.25
+    return near
 
 
 def average_coordinates(world: Array) -> Array:

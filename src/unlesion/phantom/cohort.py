@@ -19,10 +19,8 @@ from unlesion.phantom.design import Role, standard_role
 from unlesion.phantom.subject import make_subject
 from unlesion.progress import Bars, silent, track
 
-COLUMNS = (
-    "path,mask_path,roi_path,twin_path,source,subject,scan,position,modality,label,pathology,split,"
-    "site,age,sex,spacing_mm"
-).split(",")
+COLUMNS = ["path", "mask_path", "roi_path", "twin_path", "source", "subject", "scan", "position", "modality"]
+COLUMNS += ["label", "pathology", "split", "site", "age", "sex", "spacing_mm"]
 
 # Raised whenever the same seed would give other voxels; subjects of another generator are made anew.
 GENERATOR = 1

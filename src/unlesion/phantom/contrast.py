@@ -16,18 +16,20 @@ Array = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Appearance:
-    """Mean signal of the healthy tissues in one modality (white matter about 0.3 to 1), and their lesions' range."""
+    """Mean signal of the healthy tissues in one modality (white matter about 0.3 to 1);
+    `deep` is what iron takes from or adds to the deep nuclei."""
 
     white: float
     grey: float
     fluid: float
+    deep: float = 0.0
 
 
 # Typical values after scaling the brightest tissue to about 1; ratios measured on public 1.5 T and 3 T scans.
 APPEARANCES: dict[str, Appearance] = {
-    "T1": Appearance(white=0.90, grey=0.64, fluid=0.17),
-    "T2": Appearance(white=0.29, grey=0.40, fluid=1.05),
-    "FLAIR": Appearance(white=0.72, grey=0.86, fluid=0.17),
+    "T1": Appearance(white=0.90, grey=0.62, fluid=0.17),
+    "T2": Appearance(white=0.29, grey=0.40, fluid=1.05, deep=-0.05),
+    "FLAIR": Appearance(white=0.70, grey=0.87, fluid=0.16, deep=-0.08),
     "PD": Appearance(white=0.66, grey=0.82, fluid=0.88),
 }
 MODALITIES = tuple(APPEARANCES)
@@ -43,7 +45,10 @@ def draw_appearance(modality: str, rng: np.random.Generator) -> Appearance:
     step = float(rng.uniform(0.88, 1.15))
     grey = typical.white + (typical.grey - typical.white) * step
     return Appearance(
-        white=typical.white, grey=grey, fluid=typical.fluid * float(np.exp(rng.normal(0, 0.08)))
+        white=typical.white,
+        grey=grey,
+        fluid=typical.fluid * float(np.exp(rng.normal(0, 0.08))),
+        deep=typical.deep,
     )
 
 
@@ -57,6 +62,7 @@ def ideal_signal(anatomy: Anatomy, appearance: Appearance, rng: np.random.Genera
         + anatomy.fluid * np.float32(appearance.fluid)
     )
     tissue = anatomy.white + anatomy.grey
+    signal += anatomy.deep * np.float32(appearance.deep)
     signal += np.float32(0.6 * contrast) * anatomy.detail * tissue
     signal *= 1 + tissue * variation * np.float32(0.025)
     return np.maximum(signal, 0)

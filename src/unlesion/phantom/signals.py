@@ -30,6 +30,9 @@ _MOTTLING = {
     "gliosis": 0.04,
 }
 
+# How much of the tissue difference underneath is kept.
+_SHINE = {"oedema": 0.4, "tumour": 0.1, "necrosis": 0.0, "infarct": 0.45, "plaque": 0.2, "gliosis": 0.3}
+
 
 def add_lesion(
     signal: Array,
@@ -46,8 +49,11 @@ def add_lesion(
     texture = cloud(fine, (9.0, 4.0), rng)
     for patch in lesion.patches:
         ratio = 1 + (SIGNALS[patch.kind][modality] - 1) * patch.strength
-        level = appearance.white * ratio * (1 + _MOTTLING[patch.kind] * texture[patch.window])
-        out[patch.window] = blend(out[patch.window], level.astype(np.float32), patch.fraction)
+        background = out[patch.window]
+        # Some of the grey-white difference shines through.
+        shine = _SHINE[patch.kind] * np.clip(background - appearance.white, -0.3, 0.3)
+        level = shine + appearance.white * ratio * (1 + _MOTTLING[patch.kind] * texture[patch.window])
+        out[patch.window] = blend(background, level.astype(np.float32), patch.fraction)
     return out
 
 

@@ -30,6 +30,7 @@ class Template:
         brain: 0..1 soft brain mask.
         detail: what the T1 template holds beyond its tissue mixture, in units of the white-grey contrast.
         cortex: 0..1, where folds are: 1 near the surface, 0 around the deep nuclei.
+        outer: 0..1, where a person has sulci of their own: the outer shell of the cerebrum, not the deep nuclei.
         ventricles: 0..1 lateral ventricles.
         opening: (3, ...) mm, unit-size velocity that widens the ventricles (backward map).
     """
@@ -41,6 +42,7 @@ class Template:
     brain: Array
     detail: Array
     cortex: Array
+    outer: Array
     ventricles: Array
     opening: Array
 
@@ -91,6 +93,7 @@ def load_template() -> Template:
         brain=brain,
         detail=_detail(t1, white, grey, fluid, mask),
         cortex=cortex.astype(np.float32),
+        outer=np.clip((np.sqrt(deep) - 1.0) / 0.3, 0, 1).astype(np.float32) * mask,
         ventricles=ventricles,
         opening=_opening(ventricles),
     )

@@ -19,6 +19,14 @@ def average_blocks(fine: Array, factor: int) -> Array:
     """Mean over blocks of `factor`^3 voxels: what a larger voxel holds."""
     if factor == 1:
         return fine
-    x, y, z = (side // factor for side in fine.shape)
-    blocks = fine[: x * factor, : y * factor, : z * factor].reshape(x, factor, y, factor, z, factor)
-    return blocks.mean(axis=(1, 3, 5), dtype=np.float32)
+    x, y, z = (side // factor * factor for side in fine.shape)
+    total = fine[:x, :y, :z]
+    for axis in range(3):
+        # Strided sums, one axis after the other: several times faster than a mean over a reshaped array.
+        take = [slice(None)] * 3
+        parts = []
+        for first in range(factor):
+            take[axis] = slice(first, None, factor)
+            parts.append(total[tuple(take)])
+        total = sum(parts[1:], start=parts[0])
+    return np.asarray(total / np.float32(factor**3), dtype=np.float32)

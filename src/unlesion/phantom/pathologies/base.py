@@ -42,10 +42,13 @@ class MassEffect:
 
     def apply(self, values: Array, *, order: int = 1) -> Array:
         """The window of `values` (fine space) after the push."""
-        local = values[self.window]
-        where = np.indices(local.shape, dtype=np.float32) + self.displacement / np.float32(self.spacing)
+        out = np.array(values[self.window], dtype=np.float32)
         moved = (np.abs(self.displacement) > 1e-3).any(axis=0)
-        return np.where(moved, trilinear(local, where, order=order), local)
+        where = np.stack(np.nonzero(moved)).astype(np.float32) + self.displacement[:, moved] / np.float32(
+            self.spacing
+        )
+        out[moved] = trilinear(out, where, order=order)
+        return out
 
 
 @dataclass(frozen=True, eq=False)

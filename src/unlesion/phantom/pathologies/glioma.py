@@ -11,7 +11,7 @@ from unlesion.synthesis import carry, cloud, ellipsoid, random_axes, soften
 
 def glioma(anatomy: Anatomy, rng: np.random.Generator) -> Lesion:
     """One supratentorial tumour, core of 6 to 21 mm radius."""
-    weight = anatomy.brain * np.clip((anatomy.depth - 8) / 10, 0, 1) * (anatomy.from_ventricles > 6)
+    weight = anatomy.brain * np.clip((anatomy.depth - 10) / 10, 0, 1) * (anatomy.from_ventricles > 6)
     weight = weight * (anatomy.height > -8) * (np.abs(anatomy.side) > 14)
     centre = pick_centre(anatomy, weight.astype(np.float32), rng)
     radius = float(np.clip(np.exp(rng.normal(np.log(12), 0.3)), 6, 21))
@@ -25,9 +25,9 @@ def glioma(anatomy: Anatomy, rng: np.random.Generator) -> Lesion:
     barrier = soften(2.0 - side * own, 3.0)
 
     lobes = cloud(part, (radius * 0.9, radius * 0.45, 4.0), rng)
-    radii = radius * np.exp(rng.normal(0, 0.15, 3))
+    radii = radius * np.exp(rng.normal(0, 0.22, 3))
     distance = ellipsoid(part, centre, radii, random_axes(rng))
-    core_distance = distance + np.float32(0.2 * radius) * lobes
+    core_distance = distance + np.float32(0.26 * radius) * lobes
     core = soften(core_distance, 2.5) * barrier * (1 - 0.7 * fluid)
 
     reach = float(rng.uniform(4, 16))

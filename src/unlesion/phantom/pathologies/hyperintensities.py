@@ -12,7 +12,7 @@ from unlesion.synthesis import average_blocks, carry, cloud, ellipsoid, random_a
 
 def hyperintensities(anatomy: Anatomy, rng: np.random.Generator) -> Lesion:
     """Caps on the horns of both lateral ventricles, thin bands between them, and 3 to 25 deep spots."""
-    severity = float(rng.uniform(0.4, 1.3))
+    severity = float(rng.uniform(0.35, 1.3))
     patches = [_caps(anatomy, severity, rng)]
 
     factor = anatomy.white.shape[0] // anatomy.space.shape[0]
@@ -38,8 +38,11 @@ def _caps(anatomy: Anatomy, severity: float, rng: np.random.Generator) -> Patch:
     window, part = anatomy.fine.window(middle, 72)
     y = part.axes()[1]
     horns = np.exp(-(((y - front) / 10) ** 2)) + 0.9 * np.exp(-(((y - back) / 12) ** 2))
-    thickness = severity * (1.2 + 6.0 * horns) + 1.5 * severity * cloud(part, (16.0, 8.0), rng)
+    thickness = severity * (0.8 + 5.0 * horns) + 1.8 * severity * cloud(part, (16.0, 8.0), rng)
+    # The corpus callosum is mostly spared.
+    side = np.abs(carry(anatomy.side, anatomy.space, part))
+    thickness = thickness * np.clip((side - 5) / 7, 0, 1)
     away = carry(ndimage.gaussian_filter(anatomy.from_ventricles, 0.7), anatomy.space, part)
-    distance = away - thickness - 1.0
+    distance = away - thickness - 0.6
     fraction = soften(distance + 0.5 * cloud(part, (4.0,), rng), 3.0) * (away > 0.5)
     return Patch(window, "gliosis", fraction * anatomy.white[window] ** 1.5, float(rng.uniform(0.7, 1.2)))

@@ -11,7 +11,7 @@ from unlesion.synthesis import average_blocks, cloud, ellipsoid, random_axes, so
 
 
 def sclerosis(anatomy: Anatomy, rng: np.random.Generator) -> Lesion:
-    """Five to about thirty plaques of 3 to 18 mm length."""
+    """Five to about thirty plaques of 4 to 20 mm length."""
     factor = anatomy.white.shape[0] // anatomy.space.shape[0]
     white = average_blocks(anatomy.white, factor)
     away = ndimage.gaussian_filter(anatomy.from_ventricles, 1.0)
@@ -25,7 +25,7 @@ def sclerosis(anatomy: Anatomy, rng: np.random.Generator) -> Lesion:
         centre = pick_centre(anatomy, place.astype(np.float32), rng)
         index = nearest(anatomy, centre)
         touching = anatomy.from_ventricles[index] < 10
-        length = float(np.clip(np.exp(rng.normal(np.log(4.2 if touching else 3.0), 0.4)), 1.8, 10))
+        length = float(np.clip(np.exp(rng.normal(np.log(4.8 if touching else 3.2), 0.4)), 1.8, 10))
         radii = length * np.array([1.0, rng.uniform(0.5, 0.75), rng.uniform(0.5, 0.8)])
         axes = random_axes(rng, outward[(slice(None), *index)] if touching else None)
         window, part = anatomy.fine.window(centre, length + 6)
