@@ -22,8 +22,3 @@ def layer(kind: str, dims: int) -> type[nn.Module]:
         raise ValueError(f"networks have 2 or 3 spatial dimensions, not {dims}")
     found: Any = getattr(nn, f"{kind}{dims}d")
     return cast(type[nn.Module], found)
-
-
-def per_image(values: Any, like: Any) -> Any:
-    """Shape (B,) numbers so that they broadcast over images (B, C, ...)."""
-    return values.reshape(-1, *([1] * (like.ndim - 1)))

@@ -1,0 +1,65 @@
+"""Layers by dimension, means over a roi, draws, modes, channels."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+from unlesion.networks.channels import combine_channels
+from unlesion.networks.draws import normal, uniform
+from unlesion.networks.layers import layer
+from unlesion.networks.modes import asking
+from unlesion.networks.roi import roi_mean, roi_sum
+
+
+def test_layers_by_dimension() -> None:
+    assert layer("Conv", 2) is nn.Conv2d
+    assert layer("BatchNorm", 3) is nn.BatchNorm3d
+    with pytest.raises(ValueError, match="2 or 3"):
+        layer("Conv", 1)
+
+
+def test_means_over_the_roi() -> None:
+    values = torch.arange(16.0).reshape(1, 2, 2, 4)
+    roi = torch.tensor([[[[True, False, False, True], [False] * 4]]])
+    assert float(roi_mean(values, roi)) == pytest.approx((0 + 3 + 8 + 11) / 4)
+    assert roi_sum(values, roi).tolist() == [22.0]
+    assert float(roi_mean(values, torch.zeros_like(roi))) == 0.0
+    assert roi_mean(values.bfloat16(), roi).dtype == torch.float32
+
+
+def test_draws_repeat() -> None:
+    device = torch.device("cpu")
+    for draw in (normal, uniform):
+        first, second = (
+            draw((3, 2), generator=torch.Generator().manual_seed(5), device=device) for _ in range(2)
+        )
+        assert torch.equal(first, second)
+
+
+def test_asking_gives_back_every_modules_mode() -> None:
+    network = nn.Sequential(nn.Dropout(), nn.Sequential(nn.BatchNorm2d(1)))
+    network.train()
+    network[1].eval()
+    with pytest.raises(KeyError), asking(network):
+        assert not any(module.training for module in network.modules())
+        assert not torch.is_grad_enabled()
+        raise KeyError
+    assert network.training and network[0].training and not network[1].training
+
+
+def test_asking_for_gradients_works_where_they_were_switched_off() -> None:
+    network = nn.Linear(3, 1)
+    with torch.inference_mode():
+        images = torch.rand(2, 3)
+        with asking(network, gradients=True):
+            copy = images.clone().requires_grad_()
+            (gradient,) = torch.autograd.grad(network(copy).sum(), copy)
+    torch.testing.assert_close(gradient, network.weight.detach().expand(2, 3))
+
+
+def test_channels_become_one() -> None:
+    values = torch.tensor([[[1.0, -2.0]], [[-3.0, 0.5]]]).transpose(0, 1)[None, 0]
+    assert combine_channels(values, "mean").tolist() == [[-1.0, -0.75]]
+    assert combine_channels(values, "strongest").tolist() == [[-3.0, -2.0]]
