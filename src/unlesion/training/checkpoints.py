@@ -1,4 +1,4 @@
-"""Checkpoints without pickles: tensors as safetensors, everything else as JSON beside them."""
+"""Checkpoints without pickles: one safetensors file, with everything but tensors as JSON in its header."""
 
 from __future__ import annotations
 
@@ -8,40 +8,38 @@ from typing import Any
 
 import torch
 from lightning.pytorch.plugins.io import CheckpointIO
-from safetensors.torch import load_file, save_file
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
 
 from unlesion.errors import BadInput
-from unlesion.files import whole_folder
+from unlesion.files import whole_file
 
 
 class SafeCheckpointIO(CheckpointIO):
-    """Writes a Lightning checkpoint as a folder of `tensors.safetensors` and `state.json`.
+    """Writes a Lightning checkpoint as a single safetensors file.
 
-    The folder appears whole or not at all, so a kill while writing leaves the previous one.
+    A single file is replaced in one move, so whenever the machine stops there is a whole checkpoint.
     """
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
-        """Write the checkpoint as a folder at `path`."""
+        """Write the checkpoint to the file `path`."""
         tensors: dict[str, torch.Tensor] = {}
         state = _encode(checkpoint, tensors)
-        with whole_folder(Path(path)) as partial:
-            save_file(tensors, partial / "tensors.safetensors")
-            (partial / "state.json").write_text(json.dumps(state), encoding="utf-8")
+        with whole_file(Path(path)) as partial:
+            save_file(tensors, partial, metadata={"state": json.dumps(state)})
 
-    def load_checkpoint(
-        self, path: Any, map_location: Any = None, weights_only: Any = None
-    ) -> dict[str, Any]:
+    def load_checkpoint(self, path: Any, map_location: Any = None, weights_only: Any = None) -> dict[str, Any]:
         """Read a checkpoint that `save_checkpoint` wrote.
 
         Raises:
             BadInput: it is missing or damaged.
         """
-        folder = Path(path)
         try:
-            tensors = load_file(folder / "tensors.safetensors")
-            state = json.loads((folder / "state.json").read_text(encoding="utf-8"))
-        except Exception as error:
-            raise BadInput(f"{folder}: not a readable checkpoint; start again without --resume") from error
+            with safe_open(path, framework="pt") as stored:
+                state = json.loads(stored.metadata()["state"])
+                tensors = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118
+        except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
+            raise BadInput(f"{path}: not a readable checkpoint; start again without --resume") from error
         decoded: dict[str, Any] = _decode(state, tensors)
         return decoded
 

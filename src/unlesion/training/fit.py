@@ -74,7 +74,7 @@ def fit_stages(
     lengths: Mapping[str, int | None]
     lengths = {name: None for name in shares} if steps is None else steps_per_stage(steps, shares)
     history = History(run / "history.csv", list(shares))
-    checkpoint = run / "checkpoints" / "last"
+    checkpoint = run / "checkpoints" / "last.safetensors"
     precision = _precision(config.precision, device)
     with bars("train", None) as advance, _first_interrupt_waits() as interrupted, _quiet_lightning():
         reporter = _Reporter(history, checkpoint, config.checkpoint_seconds, advance, interrupted)

@@ -28,13 +28,13 @@ class History:
         self._recent: list[dict[str, float]] = []
 
     def resume(self, stage: int, step: int) -> None:
-        """Take over the rows of an interrupted training that lie before (stage, step)."""
+        """Take over the rows of an interrupted training up to (stage, step)."""
         if not self.path.exists():
             return
         with self.path.open(newline="", encoding="utf-8") as stream:
             for row in csv.DictReader(stream):
                 place = (self.stages.index(row["stage"]), int(row["step"]))
-                if place < (stage, step):
+                if place <= (stage, step):
                     self.rows.append(dict(row))
 
     def add(self, stage: str, step: int, minutes: float, losses: dict[str, float]) -> None:
