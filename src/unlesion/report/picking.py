@@ -1,0 +1,271 @@
+"""Picking the cases of a gallery while scans stream by; never more than a few are kept."""
+
+from __future__ import annotations
+
+import bisect
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from unlesion.evaluation.fidelity import Units
+from unlesion.evaluation.scan import EvaluatedScan
+from unlesion.report.cutting import cut_case
+from unlesion.report.gallery import Gallery, GalleryCase, Kind, as_kind
+from unlesion.report.slices import choose_slice
+from unlesion.report.words import p_short
+
+# How many randomly drawn cases stand by, so that those nearest the median can be shown.
+POOL = 16
+
+
+class GalleryBuilder:
+    """Takes scans one at a time and keeps the slices worth looking at.
+
+    Best found, missed most, most false alarms; and for an honest view of the rest, lesions and healthy
+    scans nearest the median of a random draw. No subject appears twice under one heading.
+
+    Args:
+        threshold: of the map, which 1 % of healthy voxels exceed; None without calibration: then colours
+            are fixed by the first healthy scan's 99th percentile.
+        each: cases per heading.
+        seed: of the random draw, which depends on the scans' names alone, not on their order.
+    """
+
+    def __init__(self, *, threshold: float | None, each: int = 4, seed: int = 0) -> None:
+        self.calibrated = threshold is not None and threshold > 0
+        self.threshold = float(threshold) if threshold is not None and threshold > 0 else None
+        self.each, self.seed = each, seed
+        self._top: dict[Kind, _Top] = {
+            "best": _Top(each),
+            "miss": _Top(each),
+            "false_alarm": _Top(each),
+            "lesion": _Top(POOL),
+            "healthy": _Top(POOL),
+        }
+        self._quality: dict[Kind, list[float]] = {"lesion": [], "healthy": []}
+
+    def add(
+        self,
+        *,
+        key: str,
+        label: str,
+        image: NDArray[np.floating],
+        anomaly: NDArray[np.floating],
+        roi: NDArray[np.bool_],
+        window: tuple[float, float],
+        healthy: NDArray[np.floating] | None = None,
+        lesions: NDArray[np.bool_] | None = None,
+        found: NDArray[np.bool_] | None = None,
+        subject: str = "",
+        pathology: str = "",
+        score: float | None = None,
+        p_value: float | None = None,
+        spacing: Sequence[float] = (1.0, 1.0, 1.0),
+    ) -> None:
+        """Look at a scan.
+
+        Args:
+            key: name of the scan.
+            label: "healthy" or "anomalous".
+            image: (rows, columns, slices), or (channels, rows, columns, slices): the first one is shown.
+            anomaly: (rows, columns, slices), the map.
+            roi: like it, the region that counts.
+            window: image values drawn black and white; the recipe's intensity normalisation gives them
+                (`offset`, `offset + scale`), so that they do not depend on this image's own lesions.
+            healthy: like `image`, or None.
+            lesions: like `anomaly`, annotated; None where nobody marked them.
+            found: like `anomaly`, what was found; by default the map above the threshold.
+            subject: who it is from.
+            pathology: printed.
+            score, p_value: of the scan; printed.
+            spacing: mm along rows, columns, slices.
+        """
+        if self.threshold is None:
+            inside = anomaly[roi] if roi.any() else anomaly
+            top = float(np.percentile(inside, 99))
+            self.threshold = top if top > 0 else 1.0
+        if found is None:
+            found = (anomaly > self.threshold) & roi
+        anomalous = label != "healthy"
+        numbers = _Numbers.of(found, lesions if anomalous else np.zeros_like(found), roi)
+        who = subject or key
+        facts = self._facts(numbers, anomalous, lesions is not None, pathology, score, p_value)
+
+        def draw(kind: Kind) -> GalleryCase:
+            return cut_case(
+                key=key,
+                kind=kind,
+                at=_slice_for(kind, anomaly, roi, lesions, found),
+                image=image,
+                healthy=healthy,
+                anomaly=anomaly,
+                roi=roi,
+                lesions=lesions,
+                found=found,
+                window=window,
+                threshold=self.threshold or 1.0,
+                spacing=spacing,
+                facts=facts,
+            )
+
+        chance = self._chance(key)
+        if not anomalous:
+            self._quality["healthy"].append(numbers.false_share)
+            self._offer("healthy", chance, numbers.false_share, who, draw)
+            self._offer("false_alarm", numbers.false_share, numbers.false_share, who, draw)
+        elif lesions is not None and lesions.any():
+            self._quality["lesion"].append(numbers.dice)
+            self._offer("lesion", chance, numbers.dice, who, draw)
+            self._offer("best", numbers.dice, numbers.dice, who, draw)
+            # The most lesion left unseen: a large one half seen weighs less than one not seen at all.
+            self._offer("miss", numbers.missed * (1.0 - numbers.recall), numbers.dice, who, draw)
+            self._offer("false_alarm", numbers.false_share, numbers.false_share, who, draw)
+        elif score is not None:
+            self._quality["lesion"].append(score)
+            self._offer("lesion", chance, score, who, draw)
+            self._offer("best", score, score, who, draw)
+            self._offer("miss", -score, score, who, draw)
+
+    def look(self, scan: EvaluatedScan, *, scoring: str = "native") -> None:
+        """Look at a scan of an evaluation; one without its image is passed over."""
+        if scan.image is None:
+            return
+        anomaly, _, score = scan.maps[scoring]
+        units = scan.units or Units.of(scan.image, scan.roi)
+        low = float(np.ravel(units.offset)[0])
+        self.add(
+            key=scan.key,
+            label=scan.label,
+            image=scan.image,
+            anomaly=anomaly,
+            roi=scan.roi,
+            window=(low, low + float(np.ravel(units.scale)[0])),
+            healthy=scan.healthy,
+            lesions=scan.lesions,
+            subject=scan.subject,
+            pathology=scan.pathology,
+            score=score,
+            p_value=scan.p_value,
+            spacing=scan.spacing or (1.0, 1.0, 1.0),
+        )
+
+    def finish(self) -> Gallery:
+        """The cases: the extremes, and those nearest the median."""
+        chosen: list[GalleryCase] = []
+        for kind in ("best", "lesion", "miss", "false_alarm", "healthy"):
+            kept = self._top[kind].kept  # type: ignore[index]
+            if kind in self._quality and kept:
+                middle = float(np.median(self._quality[kind]))  # type: ignore[index]
+                kept = sorted(kept, key=lambda item: (abs(item.quality - middle), item.case.key))[: self.each]
+                kept = sorted(kept, key=lambda item: item.case.key)
+            chosen += [as_kind(item.case, kind) for item in kept if item.rank > 0 or kind != "false_alarm"]  # type: ignore[arg-type]
+        # A case is shown once: under the extreme it stands for rather than as a typical one.
+        extremes = {case.key for case in chosen if case.kind in ("best", "miss", "false_alarm")}
+        shown = [c for c in chosen if c.kind not in ("lesion", "healthy") or c.key not in extremes]
+        misses = {case.key for case in shown if case.kind == "miss"}
+        shown = [case for case in shown if case.kind != "best" or case.key not in misses]
+        return Gallery(cases=tuple(shown), threshold=self.threshold or 1.0, calibrated=self.calibrated)
+
+    def _offer(self, kind: Kind, rank: float, quality: float, subject: str, draw: Any) -> None:
+        top = self._top[kind]
+        if top.wants(rank, subject):
+            top.put(_Kept(rank=rank, quality=quality, subject=subject, case=draw(kind)))
+
+    def _chance(self, key: str) -> float:
+        digest = hashlib.sha256(f"{self.seed} {key}".encode()).digest()
+        return (int.from_bytes(digest[:8], "big") + 1) / 2**64
+
+    def _facts(
+        self,
+        numbers: _Numbers,
+        anomalous: bool,
+        marked: bool,
+        pathology: str,
+        score: float | None,
+        p_value: float | None,
+    ) -> dict[str, str]:
+        facts = {}
+        if anomalous and pathology and pathology != "none":
+            facts["finding"] = pathology
+        if anomalous and marked:
+            facts["Dice"] = f"{numbers.dice:.2f}"
+            facts["lesion found"] = f"{100 * numbers.recall:.0f} %"
+        facts["false alarms" if anomalous else "above threshold"] = f"{100 * numbers.false_share:.2g} % of roi"
+        if anomalous and not marked:
+            facts.pop("false alarms")
+        if score is not None:
+            facts["score"] = f"{score:.3g}"
+        if p_value is not None:
+            facts["p"] = p_short(p_value)
+        return facts
+
+
+def _slice_for(
+    kind: Kind,
+    anomaly: NDArray[np.floating],
+    roi: NDArray[np.bool_],
+    lesions: NDArray[np.bool_] | None,
+    found: NDArray[np.bool_],
+) -> int:
+    if kind == "false_alarm":
+        # Not the lesion, but where most was found beside it, is what this heading is about.
+        beside = found if lesions is None else found & ~lesions
+        return int(np.argmax(beside.sum(axis=(0, 1))))
+    return choose_slice(anomaly=anomaly, roi=roi, lesions=lesions)
+
+
+@dataclass(frozen=True)
+class _Numbers:
+    """What decides whether a scan is shown; at the threshold, over the whole scan."""
+
+    dice: float
+    recall: float
+    missed: int
+    false_share: float
+
+    @classmethod
+    def of(
+        cls, found: NDArray[np.bool_], lesions: NDArray[np.bool_] | None, roi: NDArray[np.bool_]
+    ) -> _Numbers:
+        truth = np.zeros_like(found) if lesions is None else lesions
+        hit = int((found & truth & roi).sum())
+        inside = int((truth & roi).sum())
+        total = int((found & roi).sum()) + inside
+        outside = int((roi & ~truth).sum())
+        return cls(
+            dice=2.0 * hit / total if total else 0.0,
+            recall=hit / inside if inside else 0.0,
+            missed=inside - hit,
+            false_share=int((found & roi & ~truth).sum()) / outside if outside else 0.0,
+        )
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Kept:
+    rank: float
+    quality: float
+    subject: str
+    case: GalleryCase
+
+
+class _Top:
+    """The highest ranks, one case per subject."""
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+        self.kept: list[_Kept] = []
+
+    def wants(self, rank: float, subject: str) -> bool:
+        own = [item for item in self.kept if item.subject == subject]
+        if own:
+            return rank > own[0].rank
+        return len(self.kept) < self.size or rank > self.kept[-1].rank
+
+    def put(self, new: _Kept) -> None:
+        self.kept = [item for item in self.kept if item.subject != new.subject]
+        bisect.insort(self.kept, new, key=lambda item: -item.rank)
+        del self.kept[self.size :]

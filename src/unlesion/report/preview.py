@@ -1,0 +1,167 @@
+"""`preview.png`: one picture per detected scan, on the fixed scale of its run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw
+
+from unlesion.files import whole_file
+from unlesion.report.colours import INK, LINE, MUTED, TOP, colour_map
+from unlesion.report.cutting import cut_case
+from unlesion.report.gallery import GalleryCase
+from unlesion.report.slices import choose_slices
+from unlesion.report.tiles import contour_tile, font, grey_tile, map_tile, tile_size
+from unlesion.report.words import NOTICE, p_in_words
+
+if TYPE_CHECKING:
+    from unlesion.calibration import Calibration
+    from unlesion.detection import Detection
+    from unlesion.scans import Scan
+
+GAP = 6
+EDGE = 16
+
+
+def write_preview(
+    path: Path,
+    scan: Scan,
+    detection: Detection,
+    *,
+    calibration: Calibration | None = None,
+    window: tuple[float, float] | None = None,
+    slices: int = 6,
+) -> None:
+    """Write the picture of a detection.
+
+    Args:
+        path: the PNG file.
+        scan: what was looked at.
+        detection: what was found.
+        calibration: gives the scale of colours and the number of subjects behind the p-value; without
+            it colours end at the map's own maximum, and the picture says so.
+        window: image values drawn black and white; by default the 1st to the 99.5th percentile of the
+            scan inside its roi, for the scan and its healthy counterpart alike.
+        slices: at most so many of a volume.
+    """
+    threshold = None if calibration is None else calibration.thresholds.get("fpr_001")
+    if threshold is None or threshold <= 0:
+        threshold = detection.threshold if detection.threshold and detection.threshold > 0 else None
+    fixed = threshold is not None
+    unit = threshold if threshold is not None else max(float(detection.anomaly.max()) / TOP, 1e-12)
+    low_high = window or _window(scan.voxels[0], detection.roi)
+    chosen = choose_slices(anomaly=detection.anomaly, roi=detection.roi, count=slices)
+    region = np.broadcast_to(detection.roi.any(axis=2, keepdims=True), detection.roi.shape)
+    cases = [
+        cut_case(
+            key=scan.key,
+            kind="lesion",
+            at=at,
+            image=scan.voxels,
+            anomaly=detection.anomaly,
+            # One box for all slices, so that they line up.
+            roi=region,
+            window=low_high,
+            threshold=unit,
+            healthy=detection.healthy,
+            found=detection.lesions,
+            spacing=scan.grid.spacing,
+        )
+        for at in chosen
+    ]
+    subjects = None if calibration is None else calibration.n_subjects
+    lines = [_summary(detection), p_in_words(detection.p_value, subjects)]
+    lines += [f"! {warning}" for warning in detection.warnings[:2]]
+    labels = [f"slice {at + 1} of {scan.grid.shape[2]}" for at in chosen] if len(chosen) > 1 else []
+    picture = draw_preview(cases, title=scan.key, lines=lines, labels=labels, fixed=fixed)
+    with whole_file(Path(path)) as partial:
+        picture.save(partial, "PNG", optimize=True)
+
+
+def draw_preview(
+    cases: list[GalleryCase], *, title: str, lines: list[str], labels: list[str], fixed: bool = True
+) -> Image.Image:
+    """The picture: a column per slice (a row of tiles for a single one), text above, the scale below."""
+    side = 256 if len(cases) == 1 else 176
+    size = tile_size(cases[0].image.shape, spacing=cases[0].spacing, side=side)
+    strips = [_strip(case, size) for case in cases]
+    names = [name for name, _ in strips[0]]
+    flat = len(cases) == 1
+    columns, rows = (len(names), 1) if flat else (len(cases), len(names))
+    left = EDGE if flat else EDGE + 112
+    line = 19
+    top = EDGE + 26 + line * len(lines) + 12 + 18
+    width = max(left + columns * (size[1] + GAP) - GAP + EDGE, 620)
+    height = top + rows * (size[0] + GAP) + 58
+    picture = Image.new("RGB", (width, height), "white")
+    pen = ImageDraw.Draw(picture)
+    pen.text((EDGE, EDGE), _fitting(title, width - 2 * EDGE, 17), fill=INK, font=font(17))
+    for number, words in enumerate(lines):
+        words = _fitting(words, width - 2 * EDGE, 13)
+        pen.text((EDGE, EDGE + 27 + line * number), words, fill=INK if number < 2 else MUTED, font=font(13))
+    for number, text in enumerate(names if flat else labels):
+        pen.text((left + number * (size[1] + GAP), top - 17), text, fill=MUTED, font=font(11))
+    for across, strip in enumerate(strips):
+        for down, (name, tile) in enumerate(strip):
+            x, y = (down, 0) if flat else (across, down)
+            picture.paste(tile, (left + x * (size[1] + GAP), top + y * (size[0] + GAP)))
+            if not flat and across == 0:
+                pen.text((EDGE, top + y * (size[0] + GAP) + 2), name, fill=MUTED, font=font(12))
+    _scale(picture, pen, left, top + rows * (size[0] + GAP) + 8, fixed=fixed)
+    pen.text((EDGE, height - 20), NOTICE, fill=MUTED, font=font(11))
+    return picture
+
+
+def _strip(case: GalleryCase, size: tuple[int, int]) -> list[tuple[str, Image.Image]]:
+    tiles = [("scan", grey_tile(case.image, size))]
+    if case.healthy is not None:
+        tiles.append(("pseudo-healthy", grey_tile(case.healthy, size)))
+    tiles.append(("anomaly map", map_tile(case.anomaly, size)))
+    tiles.append(("found", contour_tile(case.image, size, found=case.found)))
+    return tiles
+
+
+def _scale(picture: Image.Image, pen: ImageDraw.ImageDraw, x: int, y: int, *, fixed: bool) -> None:
+    """The colour bar, with its threshold."""
+    width = 220
+    bar = np.tile(colour_map(np.linspace(0.0, TOP, width)), (10, 1, 1))
+    picture.paste(Image.fromarray(bar, "RGB"), (x, y))
+    pen.rectangle((x - 1, y - 1, x + width, y + 10), outline=LINE)
+    pen.line((x + width // 2, y - 3, x + width // 2, y + 12), fill=INK)
+    words = (
+        "map: 0 to twice the threshold (tick), which 1 % of healthy voxels exceed; the same for all scans"
+        if fixed
+        else "map: 0 to its own maximum (not calibrated: colours cannot be compared between scans)"
+    )
+    pen.text((x + width + 10, y - 2), words, fill=MUTED, font=font(11))
+
+
+def _summary(detection: Detection) -> str:
+    words = [f"score {detection.score:.3g}"]
+    if detection.flagged is not None and detection.alpha is not None:
+        state = "flagged" if detection.flagged else "not flagged"
+        words.append(f"{state} at {detection.alpha:g}")
+    if detection.threshold is not None:
+        volume = "" if detection.volume_ml is None else f", {detection.volume_ml:.3g} ml"
+        parts = detection.components
+        words.append(f"{parts} region{'' if parts == 1 else 's'} above the threshold{volume}")
+    return "  ·  ".join(words)
+
+
+def _window(image: NDArray[np.float32], roi: NDArray[np.bool_]) -> tuple[float, float]:
+    inside = image[roi] if roi.any() else image.ravel()
+    low, high = np.percentile(inside, [1.0, 99.5])
+    # Background is drawn black even where the roi's darkest tissue is brighter than it.
+    return min(float(low), max(float(image.min()), 0.0)), float(high)
+
+
+def _fitting(text: str, width: int, points: int) -> str:
+    """As much of a line as fits."""
+    if font(points).getlength(text) <= width:
+        return text
+    while text and font(points).getlength(text + "…") > width:
+        text = text[:-1]
+    return text + "…"

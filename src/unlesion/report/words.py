@@ -1,0 +1,114 @@
+"""Numbers in words that can be defended."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from unlesion.report.numbers import count, number, percent, value_of
+
+NOTICE = "For research use only; not a medical device."
+
+
+def p_short(p: float) -> str:
+    """A p-value in few characters, never rounded to less than it is."""
+    if p >= 0.1:
+        return f"{math.ceil(p * 100 - 1e-9) / 100:.2f}"
+    digits = 1 - math.floor(math.log10(p)) if p > 0 else 3
+    return f"{math.ceil(p * 10**digits - 1e-9) / 10**digits:.{digits}f}".rstrip("0")
+
+
+def p_in_words(p: float | None, n_subjects: int | None = None) -> str:
+    """What a conformal p-value says, in words.
+
+    Args:
+        p: the p-value; None where there is no calibration.
+        n_subjects: healthy subjects that it rests on, if known.
+
+    Returns:
+        Such as "at most 1 healthy subject in 50 looks this unusual".
+    """
+    if p is None:
+        return "not known: the run is not calibrated"
+    rests = "" if n_subjects is None else f" (compared with {n_subjects})"
+    if n_subjects is not None and p <= 1.0 / (n_subjects + 1) * (1 + 1e-9):
+        none = "the one" if n_subjects == 1 else f"each of the {n_subjects}"
+        if n_subjects < 4:
+            return f"more unusual than {none} healthy subject{'s' if n_subjects > 1 else ''} compared with"
+        return f"at most 1 healthy subject in {_one_in(p)} looks this unusual (none of the {n_subjects} compared did)"
+    if p <= 0.2:
+        return f"at most 1 healthy subject in {_one_in(p)} looks this unusual{rests}"
+    tenths = min(10, math.ceil(p * 10 - 1e-9))
+    if tenths >= 10:
+        return f"nothing unusual: nearly every healthy subject looks at least like this{rests}"
+    lead = "not unusual: " if p >= 0.5 else ""
+    return f"{lead}about {tenths} healthy subjects in 10 look at least this unusual{rests}"
+
+
+def calibration_in_words(n_subjects: int | None) -> str:
+    """What the number of healthy subjects allows one to say."""
+    if not n_subjects:
+        return "Not calibrated: there are no thresholds and no p-values. Use `unlesion calibrate`."
+    few = f"{count(n_subjects, 'healthy subject')} that nothing was learnt from"
+    smallest = f"no p-value can be below 1/{n_subjects + 1} = {p_short(1 / (n_subjects + 1))}"
+    if n_subjects < 19:
+        return (
+            f"Calibrated on {few}: {smallest}, so that flagging at most 5 % of healthy subjects needs 19 of "
+            "them or more. Calibrate on more with `unlesion calibrate`."
+        )
+    return f"Calibrated on {few}: {smallest}."
+
+
+def evaluation_verdict(metrics: Mapping[str, Any]) -> str:
+    """The whole evaluation in a sentence or two, with everything needed to judge it."""
+    parts = []
+    subjects, scans = _n(metrics, "subjects"), _n(metrics, "scans")
+    lead = "On the selected scans" if subjects is None else f"On {count(subjects, 'subject')}"
+    if scans is not None and scans != subjects:
+        lead += f" ({count(scans, 'scan')})"
+    ap = value_of(metrics, "voxel.ap")
+    prevalence = value_of(metrics, "voxel.prevalence")
+    if ap is not None:
+        against = "" if prevalence is None else f", against the {number(prevalence)} of guessing"
+        parts.append(f"voxel AP is {number(metrics, 'voxel.ap')}{against}")
+    dice = value_of(metrics, "voxel.dice_at_fpr.fpr_001")
+    if dice is not None:
+        parts.append(
+            "at the threshold meant to be exceeded by 1 % of healthy voxels, "
+            f"Dice is {number(metrics, 'voxel.dice_at_fpr.fpr_001')}"
+        )
+    realised = value_of(metrics, "realised_fpr.fpr_001")
+    if realised is not None:
+        parts.append(f"{percent(realised)} of the voxels of healthy test scans really exceed it")
+    auroc = value_of(metrics, "image.auroc")
+    if auroc is not None:
+        parts.append(f"a scan with lesions outscores a healthy one with probability {number(metrics, 'image.auroc')}")
+    if not parts:
+        return f"{lead}, no metric is defined; the table says why."
+    sentence = f"{lead}, " + "; ".join(parts) + "."
+    return sentence + _caution(metrics)
+
+
+def _caution(metrics: Mapping[str, Any]) -> str:
+    """What keeps the verdict from meaning more."""
+    subjects = _n(metrics, "subjects")
+    if subjects is not None and subjects < 5:
+        return " Fewer than 5 subjects: no interval, and no claim beyond these scans."
+    realised = value_of(metrics, "realised_fpr.fpr_001")
+    if realised is not None and realised > 0.02:
+        return " Healthy test scans exceed the threshold more often than they should: calibrate on scans like them."
+    ci = (metrics.get("image") or {}).get("auroc") if isinstance(metrics.get("image"), Mapping) else None
+    low_high = ci.get("ci") if isinstance(ci, Mapping) else None
+    if low_high and low_high[0] <= 0.5 <= low_high[1]:
+        return " The interval of the last includes 0.5: as far as these scans tell, it may be chance."
+    return ""
+
+
+def _n(metrics: Mapping[str, Any], name: str) -> int | None:
+    found = value_of(metrics, f"n.{name}")
+    return None if found is None else int(found)
+
+
+def _one_in(p: float) -> int:
+    return max(1, math.floor(1.0 / p + 1e-9))
