@@ -62,7 +62,7 @@ def command(
         build_report(run)
         console.tell("3/3  looking at the test scans")
         evaluate_into(
-            Detector.load(run), cohort.select(split="test"), out, executor=executor, console=console, run=run
+            Detector.load(run), cohort.select(split="test"), out, executor=executor, console=console
         )
     page = build_report(out)
     console.tell(f"open {page} · the run is in {run} · for research use only, not a medical device")

@@ -77,8 +77,11 @@ def command(
             device=pick_device(device),
             tell=console.tell,
         )
+    from unlesion.cli.pictures import save_healthy_gallery
     from unlesion.report import build_report
 
+    held_out = opened.with_splits().select(split="val", label="healthy")
+    save_healthy_gallery(detector, held_out, out, device=pick_device(device))
     page = build_report(out)
     console.tell(f"{out}: trained in {detector.record['total_minutes']} minutes; look at {page}")
 

@@ -1,0 +1,102 @@
+"""`unlesion evaluate`: how good are the maps of a run, or of anybody?"""
+
+from __future__ import annotations
+
+from concurrent.futures import Executor
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from unlesion.cli.console import Console
+from unlesion.cli.options import Channels, Device, Jobs, Out, Quiet, Volume, Where, open_cohort, pick_device, workers
+from unlesion.cli.options import split_words
+from unlesion.errors import BadInput
+
+if TYPE_CHECKING:
+    from unlesion.detector import Detector
+    from unlesion.scans import Cohort
+
+
+def command(
+    what: Annotated[Path, typer.Argument(metavar="RUN|MAPS", help="A run, or a folder of maps laid out as detect's.")],
+    cohort: Annotated[Path, typer.Argument(help="Scans with labels, and masks where there are lesions.")],
+    out: Out,
+    split: Annotated[str, typer.Option("--split", help="Splits to evaluate on, by commas, or 'all'.")] = "test",
+    where: Where = None,
+    channels: Channels = None,
+    volume: Volume = None,
+    device: Device = "auto",
+    jobs: Jobs = 0,
+    quiet: Quiet = False,
+) -> None:
+    """Measure maps against annotated lesions; writes metrics.json, scans.csv and report.html."""
+    from unlesion.report import build_report
+
+    opened = open_cohort(cohort, where=where, channels=channels, volume=volume)
+    console = Console(quiet=quiet, out=out)
+    for warning in opened.warnings:
+        console.warn(warning)
+    chosen = _chosen(opened, split)
+    if (what / "detector.json").exists():
+        from unlesion.detector import Detector
+
+        detector = Detector.load(what)
+        with workers(jobs if len(chosen) > 2 else 1) as executor:
+            bad = evaluate_into(
+                detector, chosen, out, split=split, executor=executor, console=console, device=pick_device(device)
+            )
+    else:
+        bad = _evaluate_maps(what, opened, chosen, out, split, console)
+    page = build_report(out)
+    console.tell(f"{out / 'metrics.json'}: {len(chosen) - bad} scans; look at {page}")
+    if bad:
+        raise BadInput(f"{bad} of {len(chosen)} scans could not be evaluated (named above); the numbers are of the others")
+
+
+def evaluate_into(
+    detector: Detector,
+    cohort: Cohort,
+    out: Path,
+    *,
+    split: str = "test",
+    executor: Executor | None,
+    console: Console,
+    device: str = "cpu",
+) -> int:
+    """Evaluate a detector, collecting pictures on the way; how many scans could not be used."""
+    from unlesion.cli.pictures import builder_for
+    from unlesion.evaluating import evaluate_detector
+
+    builder = builder_for(detector)
+    _, bad = evaluate_detector(
+        detector,
+        cohort,
+        out,
+        split=split,
+        executor=executor,
+        bars=console.bars,
+        device=device,
+        warn=console.warn,
+        on_scan=lambda scan, row: builder.look(scan),
+    )
+    builder.finish().save(out / "gallery")
+    return bad
+
+
+def _chosen(opened: Cohort, split: str) -> Cohort:
+    if split == "all" or not any(entry.split for entry in opened):
+        return opened
+    chosen = opened.select(split=split_words(split))
+    if len(chosen) == 0:
+        there = sorted({entry.split or "(none)" for entry in opened})
+        raise BadInput(f"--split {split}: no scans; there are {', '.join(there)}, or 'all'")
+    return chosen
+
+
+def _evaluate_maps(maps: Path, opened: Cohort, chosen: Cohort, out: Path, split: str, console: Console) -> int:
+    from unlesion.evaluation import evaluate_maps
+
+    return evaluate_maps(
+        maps, opened, chosen, out, split=split, bars=console.bars, warn=console.warn
+    )

@@ -1,0 +1,42 @@
+"""Galleries: which slices a page shows, collected while scans stream by."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from unlesion.errors import BadInput
+
+if TYPE_CHECKING:
+    from unlesion.detector import Detector
+    from unlesion.report import GalleryBuilder
+    from unlesion.scans import Cohort, Entry
+
+# Healthy scans that a run's page shows.
+HEALTHY = 4
+
+
+def builder_for(detector: Detector) -> GalleryBuilder:
+    """A gallery on the scale of the detector's calibration."""
+    from unlesion.report import GalleryBuilder
+
+    calibration = detector.calibrations.get("native")
+    return GalleryBuilder(threshold=None if calibration is None else calibration.thresholds["fpr_001"])
+
+
+def save_healthy_gallery(detector: Detector, cohort: Cohort | Sequence[Entry], run: Path, *, device: str) -> None:
+    """Show a run a few healthy scans that it did not learn from, evenly taken from the cohort."""
+    from unlesion.evaluating import evaluated
+
+    entries = list(cohort)
+    builder = builder_for(detector)
+    step = max(1, len(entries) // HEALTHY)
+    for entry in entries[step // 2 :: step][:HEALTHY]:
+        try:
+            scan = entry.read()
+            builder.look(evaluated(detector, entry, scan, detector.prepare(scan), device=device))
+        except BadInput:
+            # Named already while calibrating.
+            continue
+    builder.finish().save(run / "gallery")
