@@ -59,13 +59,14 @@ class AutoEncoder(Method):
     family = "autoencoder"
     title = "Convolutional autoencoder, dense or spatial bottleneck"
     citation = (
-        "Baur, Denner, Wiestler, Navab, Albarqouni. Autoencoders for Unsupervised Anomaly Segmentation in Brain MR "
-        "Images: A Comparative Study. Medical Image Analysis 2021. SSIM loss: Bergmann et al., VISAPP 2019."
+        "Baur, Denner, Wiestler, Navab, Albarqouni. Autoencoders for Unsupervised Anomaly Segmentation in "
+        "Brain MR Images: A Comparative Study. Medical Image Analysis 2021. "
+        "SSIM loss: Bergmann et al., VISAPP 2019."
     )
     deviations = (
-        "The loss is averaged over the roi; the paper sums it over all pixels of an image (with Adam only a scale).",
-        "Training length and learning-rate cosine come from the budget; the paper stops early on validation loss.",
-        "The published score keeps only bright residuals above a percentile in an eroded brain; native here is |x - x^|.",
+        "The loss is averaged over the roi; the paper sums it over all pixels (with Adam only a scale).",
+        "Training length and learning-rate cosine come from the budget; the paper stops on validation loss.",
+        "The published score keeps bright residuals above a percentile only; native here is |x - x^|.",
         "The SSIM loss is used with this network, not with Bergmann's own 9-layer one.",
         "The cpu and tiny presets are smaller than the published networks.",
     )
@@ -75,8 +76,8 @@ class AutoEncoder(Method):
             "learning_rate": 3e-3,
         },
         "cpu": {
-            "image_size": 64, "batch": 32, "widths": (16, 32, 64, 64), "kernel": 4, "reduced": 64, "latent": 64,
-            "dropout": 0.0, "learning_rate": 1e-3,
+            "image_size": 64, "batch": 32, "widths": (16, 32, 64, 64), "kernel": 4, "reduced": 64,
+            "latent": 64, "dropout": 0.0, "learning_rate": 1e-3,
         },
         "gpu": {"image_size": 128, "batch": 64, "learning_rate": 1e-3, "dropout": 0.1},
         "paper": {"image_size": 128, "batch": 128},

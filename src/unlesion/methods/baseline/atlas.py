@@ -21,7 +21,7 @@ class AtlasConfig(MethodConfig):
     Attributes:
         bins: slice heights that are told apart (volumes know their height already: 1).
         smooth: pixels by which the statistics are blurred.
-        shrink: samples that the coarser statistics are worth (all heights at a height, all pixels at a pixel).
+        shrink: samples that coarser statistics are worth (all heights at a height, all pixels at a pixel).
         floor: smallest standard deviation, in grey values.
         channels: how several channels become one map.
     """
@@ -48,12 +48,12 @@ class Atlas(Method):
     family = "baseline"
     title = "Position-wise healthy mean and standard deviation, signed z"
     citation = (
-        "Reconstructed from common practice (voxel-wise z against a healthy population); compared as a baseline by "
-        "Baur et al. Autoencoders for Unsupervised Anomaly Segmentation in Brain MR Images. Medical Image Analysis 2021."
+        "No single paper: voxel-wise z-scores against a healthy population, common practice since "
+        "statistical parametric mapping; reconstructed."
     )
     deviations = (
-        "Fitted on prepared slices, aligned only as far as the recipe aligns them; deformable registration would sharpen it.",
-        "Statistics are blurred by a pixel and shrunk towards coarser ones, so that a few dozen subjects suffice.",
+        "Fitted on prepared slices, aligned as far as the recipe does it, not by deformable registration.",
+        "Statistics are blurred and shrunk towards coarser ones, so that a few dozen subjects suffice.",
     )
     presets = {
         "tiny": {"image_size": 32, "batch": 16, "bins": 4},

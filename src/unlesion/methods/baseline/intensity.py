@@ -40,8 +40,8 @@ class Intensity(Method):
         "for Brain MRI. BrainLes at MICCAI 2021."
     )
     deviations = (
-        "Every slice is equalised on its own, not the whole volume, because a result may not depend on other slices.",
-        "Images come from the run's recipe (size, roi, normalisation), not registered to SRI24 at 128 pixels.",
+        "Every slice is equalised on its own, not its volume, because no result may depend on other slices.",
+        "Images come from the run's recipe (size, roi, normalisation), not from SRI24 space at 128 pixels.",
     )
     presets = {
         "tiny": {"image_size": 32, "batch": 16},

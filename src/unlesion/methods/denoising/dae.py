@@ -75,11 +75,11 @@ class DenoisingAutoEncoder(Method):
         "MIDL 2022; Medical Image Analysis 2023."
     )
     deviations = (
-        "With one channel the first convolution is plain: a weight-standardised one cannot see absolute grey.",
-        "The loss is averaged over the roi; the paper's over all pixels of the image, masked (with Adam only a scale).",
+        "With one channel the first convolution is plain: a standardised one cannot see absolute grey.",
+        "The loss is averaged over the roi, the paper's over all pixels, masked (with Adam only a scale).",
         "Images are clipped at 1.5 by the recipe; the paper does not clip.",
-        "The published median filter and roi erosion are post-processing here, common to all methods, in millimetres.",
-        "Training length comes from the budget; only the paper preset oscillates the learning rate, 10.5 periods as published.",
+        "The published median filter and roi erosion are post-processing here, common to all methods, in mm.",
+        "Training length comes from the budget; only the paper preset oscillates its learning rate.",
         "The tiny, cpu and gpu presets have fewer channels and a higher learning rate.",
     )
     presets = {

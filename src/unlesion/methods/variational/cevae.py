@@ -35,15 +35,15 @@ class ContextEncodingVAE(VariationalAutoEncoder):
     family = "variational"
     title = "Context-encoding variational autoencoder"
     citation = (
-        "Zimmerer, Kohl, Petersen, Isensee, Maier-Hein. Context-encoding Variational Autoencoder for Unsupervised "
-        "Anomaly Detection. MIDL 2019 (arXiv 1812.05941)."
+        "Zimmerer, Kohl, Petersen, Isensee, Maier-Hein. Context-encoding Variational Autoencoder for "
+        "Unsupervised Anomaly Detection. MIDL 2019 (arXiv 1812.05941)."
     )
     deviations = (
         "Reconstructed on the network of Baur et al.; the original's differs in depth and width.",
         "Both branches' errors are averaged over the roi and weighted one half each.",
-        "Every image has its own erased squares and the target is the clean image, as in the paper, not in a known port.",
+        "Squares are drawn anew for every image, one to three of them, within the box around its roi.",
         "Training length and learning-rate cosine come from the budget.",
-        "Gradients are taken at the mean code and blurred; the original averages over drawn codes (set samples).",
+        "Gradients are taken at the mean code and blurred; the original averages over drawn codes.",
     )
     native = {"rule": "map:combi"}
     Config = ContextEncodingConfig

@@ -63,9 +63,10 @@ def gradient_maps(
         kl_total = divergence(mean, log_sigma).sum()
         (kl_gradient,) = torch.autograd.grad(kl_total, images, retain_graph=True)
         if samples:
-            drawn = batch.noise((samples, mean.shape[1])).clone()
-            codes = [mean + drawn[:, k] * log_sigma.exp() for k in range(samples)]
-            total = sum(error(network.decoder(code), images, roi).sum() for code in codes) / samples  # type: ignore[operator]
+            noise = batch.noise((samples, mean.shape[1])).clone()
+            codes = [mean + noise[:, k] * log_sigma.exp() for k in range(samples)]
+            drawn_images = [network.decoder(code) for code in codes]  # type: ignore[operator]
+            total = torch.stack([error(drawn, images, roi).sum() for drawn in drawn_images]).mean()
         else:
             total = error(healthy, images, roi).sum()
         (error_gradient,) = torch.autograd.grad(total, images)

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import partial
-from typing import Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 from pydantic import Field
 from torch import Tensor, nn
 
 from unlesion.methods.autoencoder.backbone import BackboneConfig
-from unlesion.methods.base import Method, Phase, Stage, StepContext
+from unlesion.methods.base import Method, MethodConfig, Phase, Stage, StepContext
 from unlesion.methods.batch import Batch, Evidence
 from unlesion.methods.sizes import coarsest_grid
 from unlesion.methods.variational.gradients import gradient_maps
@@ -51,30 +51,31 @@ class VariationalAutoEncoder(Method):
     family = "variational"
     title = "Variational autoencoder, residual and gradient maps"
     citation = (
-        "Baur et al. Autoencoders for Unsupervised Anomaly Segmentation in Brain MR Images. Medical Image Analysis 2021. "
-        "Gradient maps: Zimmerer et al. Unsupervised Anomaly Localization using Variational Auto-Encoders. MICCAI 2019."
+        "Baur et al. Autoencoders for Unsupervised Anomaly Segmentation in Brain MR Images. "
+        "Medical Image Analysis 2021. Gradient maps: Zimmerer et al. Unsupervised Anomaly Localization "
+        "using Variational Auto-Encoders. MICCAI 2019."
     )
     deviations = (
         "The loss is the paper's sum over the roi divided by the roi's pixels (with Adam only a scale).",
-        "Training length and learning-rate cosine come from the budget; the paper stops early on validation loss.",
-        "Gradients are taken at the mean code and blurred; the original averages over drawn codes (set samples).",
-        "The published score keeps only bright residuals above a percentile in an eroded brain; native here is |x - x^|.",
+        "Training length and learning-rate cosine come from the budget; the paper stops on validation loss.",
+        "Gradients are taken at the mean code and blurred; the original averages over drawn codes.",
+        "The published score keeps bright residuals above a percentile only; native here is |x - x^|.",
         "The cpu and tiny presets are smaller than the published network.",
     )
-    presets: Mapping[str, Mapping[str, object]] = {
+    presets = {
         "tiny": {
             "image_size": 32, "batch": 16, "widths": (8, 16, 16), "reduced": 4, "latent": 16, "dropout": 0.0,
             "learning_rate": 3e-3, "smoothing": 1.0,
         },
         "cpu": {
-            "image_size": 64, "batch": 32, "widths": (16, 32, 64, 64), "kernel": 4, "reduced": 64, "latent": 64,
-            "dropout": 0.0, "learning_rate": 1e-3, "warmup": 0.2, "smoothing": 1.0,
+            "image_size": 64, "batch": 32, "widths": (16, 32, 64, 64), "kernel": 4, "reduced": 64,
+            "latent": 64, "dropout": 0.0, "learning_rate": 1e-3, "warmup": 0.2, "smoothing": 1.0,
         },
         "gpu": {"image_size": 128, "batch": 64, "learning_rate": 1e-3, "warmup": 0.1},
         "paper": {"image_size": 128, "batch": 8},
     }  # fmt: skip
     native = {"rule": "residual"}
-    Config = VariationalConfig
+    Config: ClassVar[type[MethodConfig]] = VariationalConfig
     config: VariationalConfig
 
     def build(self) -> nn.Module:
@@ -82,23 +83,22 @@ class VariationalAutoEncoder(Method):
         config, spec = self.config, self.spec
         grid = coarsest_grid(spec, len(config.widths), method=self.name)
         width = config.widths[-1]
-        dense = partial(
-            dict,
-            reduced=config.reduced,
-            grid=grid,
-            latent=config.latent,
-            dims=spec.dims,
-            dropout=config.dropout,
-        )
-        conv = partial(dict, kernel=config.kernel, dims=spec.dims)
+        conv: dict[str, Any] = {"kernel": config.kernel, "dims": spec.dims}
+        dense: dict[str, Any] = {
+            "reduced": config.reduced,
+            "grid": grid,
+            "latent": config.latent,
+            "dims": spec.dims,
+            "dropout": config.dropout,
+        }
         return VariationalNetwork(
             encoder=nn.Sequential(
-                StridedEncoder(spec.channels, widths=config.widths, **conv()),
-                DenseCode(width, heads=2, **dense()),
+                StridedEncoder(spec.channels, widths=config.widths, **conv),
+                DenseCode(width, heads=2, **dense),
             ),
             decoder=nn.Sequential(
-                DenseExpansion(width, **dense()),
-                StridedDecoder(spec.channels, widths=decoder_widths(config.widths), **conv()),
+                DenseExpansion(width, **dense),
+                StridedDecoder(spec.channels, widths=decoder_widths(config.widths), **conv),
             ),
         )
 
