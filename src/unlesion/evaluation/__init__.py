@@ -1,1 +1,27 @@
+"""Metrics and statistics."""
 
+from __future__ import annotations
+
+from unlesion.evaluation.bootstrap import Bootstrap
+from unlesion.evaluation.comparison import Comparison, PairedDifference, compare, write_comparison
+from unlesion.evaluation.evaluator import Evaluation, Evaluator
+from unlesion.evaluation.fidelity import Units
+from unlesion.evaluation.maps_folder import MapsFolder, calibrate_maps, read_maps_folder
+from unlesion.evaluation.metric import Metric
+from unlesion.evaluation.scan import EvaluatedScan
+
+__all__ = [
+    "Bootstrap",
+    "Comparison",
+    "EvaluatedScan",
+    "Evaluation",
+    "Evaluator",
+    "MapsFolder",
+    "Metric",
+    "PairedDifference",
+    "Units",
+    "calibrate_maps",
+    "compare",
+    "read_maps_folder",
+    "write_comparison",
+]

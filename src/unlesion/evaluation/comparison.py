@@ -1,0 +1,188 @@
+"""Comparing evaluations of one cohort: paired differences with intervals and permutation tests."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+from unlesion.errors import BadInput
+from unlesion.evaluation.bootstrap import Bootstrap
+from unlesion.evaluation.metric import Interval
+from unlesion.evaluation.paired import SCHEMES, Scheme
+from unlesion.evaluation.stored import StoredEvaluation
+from unlesion.files import whole_file, write_json
+
+ROUNDS = 10_000
+
+
+@dataclass(frozen=True, kw_only=True)
+class PairedDifference:
+    """The second evaluation against the first in one metric.
+
+    Attributes:
+        metric: its name, such as "voxel.ap".
+        first, second: the metric in each; None where undefined.
+        difference: second - first.
+        ci: its 95 % interval by bootstrap over subjects, both resampled alike; None below 5 subjects.
+        p_value: two-sided, by permutation: for random subjects the two are exchanged.
+        why: why there is no difference.
+    """
+
+    metric: str
+    first: float | None
+    second: float | None
+    difference: float | None = None
+    ci: Interval | None = None
+    p_value: float | None = None
+    why: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Comparison:
+    """Two evaluations of one cohort.
+
+    Attributes:
+        first, second: their names.
+        scoring: which scoring was compared.
+        subjects: how many subjects both rest on.
+        differences: one a metric.
+    """
+
+    first: str
+    second: str
+    scoring: str
+    subjects: int
+    differences: tuple[PairedDifference, ...]
+
+    def get(self, metric: str) -> PairedDifference | None:
+        """The difference in a metric ("voxel.ap", "voxel.dice_at_fpr.fpr_001", "image.auroc")."""
+        return next((found for found in self.differences if found.metric == metric), None)
+
+    def to_json(self) -> dict[str, Any]:
+        """As plain JSON."""
+        return {
+            "first": self.first,
+            "second": self.second,
+            "scoring": self.scoring,
+            "subjects": self.subjects,
+            "differences": {
+                d.metric: {
+                    "first": d.first,
+                    "second": d.second,
+                    "value": d.difference,
+                    "ci": None if d.ci is None else list(d.ci),
+                    "p_value": d.p_value,
+                    **({"why": d.why} if d.why else {}),
+                }
+                for d in self.differences
+            },
+        }
+
+
+def compare(
+    evaluations: Sequence[Path | str],
+    *,
+    scoring: str = "native",
+    bootstrap: Bootstrap | None = None,
+    rounds: int = ROUNDS,
+) -> list[Comparison]:
+    """Compare every pair of evaluations.
+
+    Args:
+        evaluations: folders written by `Evaluation.write`, of one cohort.
+        scoring: "native" or "shared".
+        bootstrap: how intervals are made.
+        rounds: of the permutation tests (all exchanges are counted where they are fewer).
+
+    Returns:
+        One comparison for each pair, in the order given; differences are second - first.
+
+    Raises:
+        BadInput: fewer than two, not evaluations, or of differing cohorts.
+    """
+    if len(evaluations) < 2:
+        raise BadInput("compare needs at least two evaluations; name the folders that `evaluate` wrote")
+    stored = [StoredEvaluation.open(Path(path), scoring=scoring) for path in evaluations]
+    for other in stored[1:]:
+        _check_same_cohort(stored[0], other)
+    resampling = bootstrap or Bootstrap()
+    return [
+        Comparison(
+            first=one.label,
+            second=two.label,
+            scoring=scoring,
+            subjects=len(set(one.images.subjects)),
+            differences=tuple(
+                _difference(name, scheme, one, two, resampling, rounds) for name, scheme in SCHEMES.items()
+            ),
+        )
+        for one, two in combinations(stored, 2)
+    ]
+
+
+def write_comparison(comparisons: Sequence[Comparison], out: Path) -> None:
+    """Write `compare.json` and `compare.csv` into a folder."""
+    import csv
+
+    out = Path(out)
+    columns = ("first", "second", "scoring", "metric", "value_first", "value_second", "difference")
+    with whole_file(out / "compare.csv") as partial, partial.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow((*columns, "ci_low", "ci_high", "p_value", "subjects", "why"))
+        for pair in comparisons:
+            for d in pair.differences:
+                low, high = d.ci or ("", "")
+                numbers = ["" if v is None else v for v in (d.first, d.second, d.difference)]
+                p_value = "" if d.p_value is None else d.p_value
+                names = [pair.first, pair.second, pair.scoring, d.metric]
+                writer.writerow([*names, *numbers, low, high, p_value, pair.subjects, d.why])
+    write_json(
+        out / "compare.json",
+        {
+            "notice": "For research use only; not a medical device.",
+            "comparisons": [pair.to_json() for pair in comparisons],
+        },
+    )
+
+
+def _difference(
+    name: str,
+    scheme: Scheme,
+    one: StoredEvaluation,
+    two: StoredEvaluation,
+    bootstrap: Bootstrap,
+    rounds: int,
+) -> PairedDifference:
+    first, second = one.metric(name), two.metric(name)
+    if first is None or second is None:
+        why = one.why(name) or two.why(name)
+        return PairedDifference(metric=name, first=first, second=second, why=why)
+    pair = scheme(one, two)
+    ci = None if min(one.carriers(name), two.carriers(name)) < 2 else pair.interval(second - first, bootstrap)
+    return PairedDifference(
+        metric=name,
+        first=first,
+        second=second,
+        difference=second - first,
+        ci=ci,
+        p_value=pair.p_value(rounds=rounds, seed=bootstrap.seed),
+    )
+
+
+def _check_same_cohort(one: StoredEvaluation, two: StoredEvaluation) -> None:
+    ours, theirs = one.cohort, two.cohort
+    digests = ours.get("digest"), theirs.get("digest")
+    if None not in digests and digests[0] != digests[1]:
+        raise BadInput(
+            f"{two.path}: evaluated on another cohort ({theirs.get('name', '?')} {digests[1]}) than "
+            f"{one.path} ({ours.get('name', '?')} {digests[0]}); compare evaluations of one cohort and split"
+        )
+    if ours.get("evaluated") != theirs.get("evaluated"):
+        raise BadInput(
+            f"{two.path}: rests on other scans, labels or regions of interest ({two.scans} scans, "
+            f"{two.voxels_count} voxels) than {one.path} ({one.scans} scans, {one.voxels_count} voxels); "
+            "evaluate both on the same scans, with roi_path or the same recipe"
+        )

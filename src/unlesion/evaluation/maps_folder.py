@@ -1,0 +1,183 @@
+"""Maps that somebody else made, in a folder laid out as `detect` writes one."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from unlesion.calibration import Calibration, CalibrationBuilder
+from unlesion.errors import BadInput
+from unlesion.evaluation.scan import EvaluatedScan
+from unlesion.files import read_json
+from unlesion.scans import Cohort, Entry, Scan
+from unlesion.scans.checks import check_same_grid
+from unlesion.scans.formats import read_array
+from unlesion.scoring import pool_map
+
+_ENDINGS = (".nii.gz", ".nii", ".npy")
+
+# A scan with fewer zeros than this is a picture with dark spots, not an organ on black.
+_STRIPPED = 0.05
+
+
+class MapsFolder:
+    """The scans of a cohort with their maps from `maps/KEY/anomaly.nii.gz` (or `.nii`, `.npy`).
+
+    Beside a map may lie `healthy` (the pseudo-healthy image), `lesions` (binary) and `detection.json`
+    ("score", "p_value").
+
+    Args:
+        maps: the folder.
+        cohort: what the maps are of.
+        on_problem: told about scans that cannot be used, which are then left out; None: they raise.
+
+    Attributes:
+        missing: keys without a map.
+
+    Raises:
+        BadInput: there is no such folder, or no map of any scan in it.
+    """
+
+    def __init__(
+        self, maps: Path, cohort: Cohort, *, on_problem: Callable[[str], None] | None = None
+    ) -> None:
+        self.maps = Path(maps)
+        self.on_problem = on_problem
+        if not self.maps.is_dir():
+            raise BadInput(f"{self.maps}: no such folder; give a run, or a folder of maps")
+        self.entries = [entry for entry in cohort if self._file(entry, "anomaly") is not None]
+        self.missing = [entry.key for entry in cohort if self._file(entry, "anomaly") is None]
+        if not self.entries:
+            example = f"{self.maps}/{self.missing[0] if self.missing else 'KEY'}/anomaly.nii.gz (or .npy)"
+            raise BadInput(
+                f"{self.maps}: no map for any of the {len(self.missing)} scans; expected {example}"
+            )
+
+    def __len__(self) -> int:
+        return len(self.entries)
+
+    def __iter__(self) -> Iterator[EvaluatedScan]:
+        for entry in self.entries:
+            try:
+                scan = self._read(entry)
+            except BadInput as error:
+                if self.on_problem is None:
+                    raise
+                self.on_problem(str(error))
+                continue
+            yield scan
+
+    def _read(self, entry: Entry) -> EvaluatedScan:
+        scan = entry.read()
+        anomaly = self._image(entry, scan, "anomaly", "map")
+        assert anomaly is not None
+        names = ["healthy"]
+        if scan.channels > 1:
+            names = [
+                "healthy_" + (re.sub(r"[^A-Za-z0-9-]+", "-", name) or str(i))
+                for i, name in enumerate(scan.modality)
+            ]
+        healthy = [self._image(entry, scan, name, "healthy image") for name in names]
+        drawn = [image for image in healthy if image is not None]
+        predicted = self._image(entry, scan, "lesions", "lesion mask")
+        said = self._said(entry)
+        return EvaluatedScan(
+            key=entry.key,
+            subject=entry.subject or entry.key,
+            scan_id=entry.scan_id or entry.key,
+            label=entry.label,
+            pathology=entry.pathology,
+            columns=dict(entry.columns),
+            maps={"native": (anomaly, None, said.get("score"))},
+            roi=region_of(scan),
+            lesions=scan.lesions,
+            predicted=None if predicted is None else predicted > 0,
+            image=scan.voxels,
+            healthy=np.stack(drawn) if len(drawn) == scan.channels else None,
+            twin=scan.twin,
+            spacing=scan.grid.spacing if scan.grid.spacing_known else None,
+            p_value=said.get("p_value"),
+        )
+
+    def _file(self, entry: Entry, name: str) -> Path | None:
+        folder = self.maps / entry.key
+        return next((folder / (name + e) for e in _ENDINGS if (folder / (name + e)).is_file()), None)
+
+    def _image(self, entry: Entry, scan: Scan, name: str, what: str) -> NDArray[np.float32] | None:
+        path = self._file(entry, name)
+        if path is None:
+            return None
+        values, grid = read_array(path)
+        check_same_grid(grid, scan.grid, path, what=what)
+        if not np.isfinite(values).all():
+            raise BadInput(
+                f"{path}: this {what} holds values that are not finite; write 0 where nothing is known"
+            )
+        return values
+
+    def _said(self, entry: Entry) -> dict[str, float]:
+        """Score and p-value out of `detection.json`, where they are numbers."""
+        path = self.maps / entry.key / "detection.json"
+        said: Any = read_json(path) if path.is_file() else {}
+        if not isinstance(said, dict):
+            return {}
+        return {
+            name: float(said[name])
+            for name in ("score", "p_value")
+            if isinstance(said.get(name), int | float) and np.isfinite(said[name])
+        }
+
+
+def read_maps_folder(
+    maps: Path, cohort: Cohort, *, on_problem: Callable[[str], None] | None = None
+) -> MapsFolder:
+    """The scans of a cohort with their maps out of a folder; see `MapsFolder`."""
+    return MapsFolder(maps, cohort, on_problem=on_problem)
+
+
+def calibrate_maps(
+    maps: Path, cohort: Cohort, *, on_problem: Callable[[str], None] | None = None
+) -> Calibration | None:
+    """Thresholds and p-values from somebody's maps of the healthy rows of split `val`.
+
+    Returns:
+        None where the cohort has no such rows, or the folder no maps of them.
+    """
+    held_out = cohort.select(split="val", label="healthy")
+    if len(held_out) == 0:
+        return None
+    builder, count = CalibrationBuilder(), 0
+    try:
+        folder = MapsFolder(maps, held_out, on_problem=on_problem)
+    except BadInput:
+        return None
+    for scan in folder:
+        anomaly, _, score = scan.maps["native"]
+        score = pool_map(anomaly, scan.roi) if score is None else score
+        builder.add(scan.subject, anomaly, scan.roi, score)
+        count += 1
+    return builder.finish() if count else None
+
+
+def region_of(scan: Scan) -> NDArray[np.bool_]:
+    """The region that counts for maps without a recipe.
+
+    The roi that came with the scan; else, for an organ on black, the outline of what is not 0; else
+    everything.
+    """
+    if scan.roi is not None:
+        return scan.roi
+    from scipy.ndimage import binary_fill_holes
+
+    there: NDArray[np.bool_] = (scan.voxels != 0).any(axis=0)
+    if there.mean() > 1 - _STRIPPED:
+        return np.ones_like(there)
+    out = np.zeros_like(there)
+    for index in range(there.shape[2]):
+        out[..., index] = binary_fill_holes(there[..., index])
+    return out

@@ -1,0 +1,49 @@
+"""The files of an evaluation."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from unlesion.evaluation.metric import Metric
+from unlesion.files import whole_file, write_json
+
+METRICS, SCANS, CURVES, HISTOGRAMS = "metrics.json", "scans.csv", "curves.json", "histograms.npz"
+
+
+def write_evaluation(
+    out: Path,
+    *,
+    metrics: Mapping[str, Any],
+    rows: Sequence[Mapping[str, Any]],
+    curves: Mapping[str, Any],
+    arrays: Mapping[str, NDArray[Any]],
+) -> None:
+    """Write an evaluation into a folder; `metrics.json` last, whose presence says that all is there."""
+    out = Path(out)
+    columns = list(dict.fromkeys(column for row in rows for column in row))
+    with whole_file(out / SCANS) as partial, partial.open("w", newline="", encoding="utf-8") as stream:
+        writer = csv.DictWriter(stream, columns, restval="")
+        writer.writeheader()
+        for row in rows:
+            writer.writerow({k: "" if v is None else v for k, v in row.items()})
+    with whole_file(out / HISTOGRAMS) as partial, partial.open("wb") as file:
+        np.savez_compressed(file, **arrays)  # type: ignore[arg-type]
+    write_json(out / CURVES, plain(curves))
+    write_json(out / METRICS, plain(metrics))
+
+
+def plain(value: Any) -> Any:
+    """Nested metrics as plain JSON."""
+    if isinstance(value, Metric):
+        return plain(value.to_json())
+    if isinstance(value, Mapping):
+        return {str(name): plain(inner) for name, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(inner) for inner in value]
+    return value.item() if isinstance(value, np.generic) else value

@@ -1,0 +1,123 @@
+"""An evaluation read back from its folder, for comparing."""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from unlesion.calibration import RATES
+from unlesion.errors import BadInput
+from unlesion.evaluation.images import ScanTable
+from unlesion.evaluation.output import HISTOGRAMS, METRICS
+from unlesion.evaluation.voxels import VoxelCounts
+from unlesion.files import read_json
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class StoredEvaluation:
+    """What comparisons need of an evaluation, for one scoring.
+
+    Attributes:
+        path: its folder.
+        metrics: the metrics of the scoring, nested.
+        whole: all of `metrics.json`.
+        voxels: counts per subject.
+        images: scores of scans.
+        dice: per subject (4 rates, 3): TP, FP, FN.
+    """
+
+    path: Path
+    metrics: Mapping[str, Any]
+    whole: Mapping[str, Any]
+    voxels: VoxelCounts
+    images: ScanTable
+    dice: Mapping[str, NDArray[np.int64]]
+
+    @classmethod
+    def open(cls, path: Path, *, scoring: str) -> StoredEvaluation:
+        """Read an evaluation.
+
+        Raises:
+            BadInput: none there, a damaged one, or one without that scoring.
+        """
+        if not (path / METRICS).is_file():
+            raise BadInput(f"{path}: not an evaluation (no {METRICS}); make one with `unlesion evaluate`")
+        whole = read_json(path / METRICS)
+        metrics = whole if scoring == "native" else whole.get(scoring)
+        if metrics is None:
+            raise BadInput(f"{path}: has no {scoring} scoring (its method draws no healthy image)")
+        try:
+            with np.load(path / HISTOGRAMS, allow_pickle=False) as arrays:
+                subjects = [str(name) for name in arrays[f"{scoring}.dice.subjects"]]
+                return cls(
+                    path=path,
+                    metrics=metrics,
+                    whole=whole,
+                    voxels=VoxelCounts.from_arrays(arrays, f"{scoring}.voxels"),
+                    images=ScanTable(
+                        subjects=tuple(str(name) for name in arrays[f"{scoring}.images.subjects"]),
+                        owner=arrays[f"{scoring}.images.owner"],
+                        score=arrays[f"{scoring}.images.score"],
+                        anomalous=arrays[f"{scoring}.images.anomalous"],
+                    ),
+                    dice=dict(zip(subjects, arrays[f"{scoring}.dice.counts"], strict=True)),
+                )
+        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+            raise BadInput(
+                f"{path / HISTOGRAMS}: missing or damaged ({type(error).__name__}); evaluate again"
+            ) from error
+
+    @property
+    def label(self) -> str:
+        """How tables call it: its name, or its folder's."""
+        return str(self.whole.get("name") or self.path.name)
+
+    @property
+    def cohort(self) -> Mapping[str, Any]:
+        """What it was evaluated on."""
+        found: Mapping[str, Any] = self.whole.get("cohort") or {}
+        return found
+
+    @property
+    def scans(self) -> int:
+        """Number of rows."""
+        return int(self.whole["n"]["scans"]["value"])
+
+    @property
+    def voxels_count(self) -> int:
+        """Number of voxels inside the roi."""
+        return int(self.whole["n"]["voxels"]["value"])
+
+    def metric(self, name: str) -> float | None:
+        """The value of a metric by its dotted name."""
+        value = self._find(name).get("value")
+        return None if value is None else float(value)
+
+    def why(self, name: str) -> str:
+        """Why a metric has no value; "" if it has one."""
+        return str(self._find(name).get("why", ""))
+
+    def carriers(self, name: str) -> int:
+        """Number of subjects without which the metric would have no value."""
+        if name.startswith("voxel."):
+            return self.voxels.with_lesions
+        sides = [set(self.images.owner[self.images.anomalous == side].tolist()) for side in (True, False)]
+        return min(len(side) for side in sides)
+
+    def dice_counts(self, subjects: list[str], rate: str) -> NDArray[np.float64]:
+        """(K, 3) TP, FP, FN at one rate."""
+        index = list(RATES).index(rate)
+        nothing = np.zeros((len(RATES), 3), dtype=np.int64)
+        return np.asarray([self.dice.get(s, nothing)[index] for s in subjects], dtype=np.float64)
+
+    def _find(self, name: str) -> Mapping[str, Any]:
+        found: Any = self.metrics
+        for part in name.split("."):
+            found = found.get(part, {}) if isinstance(found, Mapping) else {}
+        return found if isinstance(found, Mapping) else {}

@@ -1,0 +1,272 @@
+"""Tally: everything that is counted for one scoring (native or shared) while scans go by."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from unlesion.calibration import RATES, Calibration
+from unlesion.calibration.codes import Counts, encode
+from unlesion.evaluation.bootstrap import Bootstrap, Statistic
+from unlesion.evaluation.estimate import estimate, share, with_interval
+from unlesion.evaluation.images import ImageScores, image_metrics
+from unlesion.evaluation.lesions import lesion_scores, match_lesions
+from unlesion.evaluation.metric import Metric, undefined
+from unlesion.evaluation.ranking import auroc, average_precision, best_dice, dice_of
+from unlesion.evaluation.scan import EvaluatedScan
+from unlesion.evaluation.voxels import Grouped, VoxelCounts, ap_of, ranking_of
+from unlesion.scoring import PostConfig, pool_map, remove_small
+
+# The rate whose threshold makes the lesions that are counted one by one.
+LESION_RATE = "fpr_001"
+
+Row = dict[str, Any]
+
+
+class Tally:
+    """Counts of one scoring; additive over subjects, so that resampling subjects is cheap.
+
+    Args:
+        calibration: thresholds and p-values; None where there are none.
+        post: decides which small components of binary lesions are dropped.
+        alpha: a scan is flagged if its p-value is at most this, where the calibration supports it.
+    """
+
+    def __init__(self, *, calibration: Calibration | None, post: PostConfig, alpha: float) -> None:
+        self.calibration = calibration
+        self.post = post
+        self.alpha = alpha
+        self.supported = calibration is None or calibration.smallest_p <= alpha * (1 + 1e-9)
+        self.voxels = VoxelCounts()
+        self.raw = VoxelCounts()
+        self.images = ImageScores()
+        self.dice: dict[str, NDArray[np.int64]] = {}  # (4 rates, 3): TP, FP, FN
+        self.lesions: dict[str, NDArray[np.int64]] = {}  # (4,): see LesionCounts
+        self._ap: dict[str, NDArray[np.float64]] = {}  # sum and number of the scans' AP
+        self._healthy: dict[str, NDArray[np.int64]] = {}  # healthy scans: voxels above each threshold, all
+        self._flagged: dict[str, dict[str, NDArray[np.float64]]] = {"healthy": {}, "anomalous": {}}
+        self._raw_missing = False
+
+    def add(self, scan: EvaluatedScan, name: str) -> Row:
+        """Take in one scan; returns its columns of `scans.csv`."""
+        anomaly, raw, score = scan.maps[name]
+        roi, truth = scan.roi, scan.truth
+        if score is None:
+            score = pool_map(anomaly, roi)
+        self.images.add(scan.subject, scan.scan_id, score, anomalous=scan.label == "anomalous")
+        row: Row = {"score": score, **self._p_value(scan, name, score)}
+        values = anomaly[roi]
+        if truth is not None:
+            inside = truth[roi]
+            codes = encode(values)
+            lesion, other = Counts.of(codes[inside]), Counts.of(codes[~inside])
+            self.voxels.add(scan.subject, lesion, other)
+            row["ap"] = ap_of(lesion, other)
+            if row["ap"] is not None and scan.label == "anomalous":
+                _increase(self._ap, scan.subject, np.asarray([row["ap"], 1.0]))
+            if raw is None:
+                self._raw_missing = True
+            else:
+                raw_codes = encode(raw[roi])
+                self.raw.add(scan.subject, Counts.of(raw_codes[inside]), Counts.of(raw_codes[~inside]))
+        if self.calibration is not None:
+            row.update(self._at_thresholds(scan, anomaly, values, self.calibration.thresholds))
+        elif scan.predicted is not None and name == "native":
+            row.update(self._at_lesions(scan, scan.predicted & roi))
+        return row
+
+    def metrics(self, bootstrap: Bootstrap) -> dict[str, Any]:
+        """All metrics of this scoring, nested."""
+        return {
+            "voxel": self._voxel_metrics(bootstrap),
+            "image": {
+                **image_metrics(self.images.table(), bootstrap),
+                "flagged": {
+                    label: estimate(
+                        table, share, bootstrap, why=self._why_not_flagged(label), extra={"alpha": self.alpha}
+                    )
+                    for label, table in self._flagged.items()
+                },
+            },
+            "lesion": self._lesion_metrics(bootstrap),
+            "realised_fpr": {
+                rate: estimate(
+                    {s: [v[i] / v[-1], 1.0] for s, v in self._healthy.items() if v[-1]},
+                    share,
+                    bootstrap,
+                    why="no thresholds" if self.calibration is None else "no healthy scans",
+                    extra={"intended": intended},
+                )
+                for i, (rate, intended) in enumerate(RATES.items())
+            },
+        }
+
+    def _p_value(self, scan: EvaluatedScan, name: str, score: float) -> Row:
+        p_value = self.calibration.p_value(score) if self.calibration is not None else None
+        if p_value is None and name == "native":
+            p_value = scan.p_value
+        flagged = bool(p_value <= self.alpha) if p_value is not None and self.supported else None
+        if flagged is not None:
+            _increase(self._flagged[scan.label], scan.subject, np.asarray([float(flagged), 1.0]))
+        return {"p_value": p_value, "flagged": flagged}
+
+    def _at_thresholds(
+        self,
+        scan: EvaluatedScan,
+        anomaly: NDArray[np.float32],
+        values: NDArray[np.float32],
+        thresholds: Mapping[str, float],
+    ) -> Row:
+        """Everything that needs a threshold; the binary lesions are those that `detect` writes."""
+        truth, row, counts = scan.truth, Row(), []
+        if scan.label == "healthy":
+            above = [int((values > thresholds[rate]).sum()) for rate in RATES]
+            _increase(self._healthy, scan.subject, np.asarray([*above, values.size]))
+        for rate in RATES:
+            predicted, _ = remove_small(
+                (anomaly > thresholds[rate]) & scan.roi, spacing=scan.spacing, config=self.post
+            )
+            if truth is not None:
+                hits, marked = int((predicted & truth).sum()), int(truth.sum())
+                counts.append([hits, int(predicted.sum()) - hits, marked - hits])
+            if rate == LESION_RATE:
+                row = self._at_lesions(scan, predicted)
+                if truth is not None:
+                    outside = scan.roi & ~truth
+                    row["fpr"] = (
+                        float((anomaly[outside] > thresholds[rate]).mean()) if outside.any() else None
+                    )
+        if counts:
+            _increase(self.dice, scan.subject, np.asarray(counts))
+        return row
+
+    def _at_lesions(self, scan: EvaluatedScan, predicted: NDArray[np.bool_]) -> Row:
+        """Counts of lesions, and the columns about one binary prediction."""
+        truth, size = scan.truth, int(predicted.sum())
+        row: Row = {
+            "predicted_voxels": size,
+            "predicted_ml": None if scan.voxel_ml is None else size * scan.voxel_ml,
+        }
+        if truth is not None:
+            hits, marked = int((predicted & truth).sum()), int(truth.sum())
+            # Without a lesion any finding is a false alarm, which Dice cannot express; see "fpr".
+            row["dice"] = 2.0 * hits / (size + marked) if marked else None
+            matched = match_lesions(truth, predicted)
+            _increase(self.lesions, scan.subject, matched.as_array())
+            row["lesions"], row["lesions_found"] = matched.lesions, matched.found
+        return row
+
+    def _voxel_metrics(self, bootstrap: Bootstrap) -> dict[str, Any]:
+        nothing = "no lesion voxels: no scan with annotated lesions inside the region of interest"
+        exact, carriers, subjects = ranking_of(self.voxels), self.voxels.with_lesions, self.voxels.subjects
+        grouped = self.voxels.grouped()
+        dice = {
+            rate: estimate(
+                {subject: counts[index] for subject, counts in self.dice.items()},
+                lambda sums: dice_of(sums[..., 0], sums[..., 1], sums[..., 2]),
+                bootstrap,
+                carriers=carriers,
+                why="no thresholds: no calibration on healthy scans" if self.calibration is None else nothing,
+            )
+            if carriers
+            else undefined(nothing)
+            for index, rate in enumerate(RATES)
+        }
+        out: dict[str, Any] = {}
+        for name, function in (("ap", average_precision), ("auroc", auroc), ("dice_oracle", best_dice)):
+            # Groups of codes are a little coarser than codes; the interval is moved by the difference.
+            shift = exact[name] - float(function(grouped.lesion.sum(0), grouped.other.sum(0)))
+            shift = shift if math.isfinite(shift) else 0.0
+            value, statistic = exact[name], _ranking_statistic(function, grouped, shift)
+            if name == "dice_oracle" and self.dice and carriers:
+                # Dropping small components can lift a calibrated Dice above that of any bare threshold.
+                calibrated = self._best_calibrated_dice(subjects)
+                value = max(value, float(calibrated(np.ones((1, len(subjects))))[0]))
+                statistic = _larger(statistic, calibrated)
+            out[name] = with_interval(
+                value, statistic, bootstrap, subjects=len(subjects), carriers=carriers, why=nothing
+            )
+        out["ap_raw"] = self._raw_ap(bootstrap, nothing)
+        out["ap_scan"] = estimate(self._ap, share, bootstrap, why=nothing)
+        out["prevalence"] = estimate(
+            {
+                s: [self.voxels.lesion[s].total, self.voxels.lesion[s].total + self.voxels.other[s].total]
+                for s in subjects
+            },
+            share,
+            bootstrap,
+            why="no voxels with a known truth",
+        )
+        out["dice_at_fpr"] = dice
+        return out
+
+    def _raw_ap(self, bootstrap: Bootstrap, nothing: str) -> Metric:
+        if self._raw_missing:
+            return undefined("the maps came without their state before post-processing")
+        value, grouped = ranking_of(self.raw)["ap"], self.raw.grouped()
+        shift = value - float(average_precision(grouped.lesion.sum(0), grouped.other.sum(0)))
+        return with_interval(
+            value,
+            _ranking_statistic(average_precision, grouped, shift if math.isfinite(shift) else 0.0),
+            bootstrap,
+            subjects=len(self.raw.subjects),
+            carriers=self.raw.with_lesions,
+            why=nothing,
+        )
+
+    def _best_calibrated_dice(self, subjects: list[str]) -> Statistic:
+        nothing = np.zeros((len(RATES), 3), dtype=np.int64)
+        counts = np.asarray([self.dice.get(s, nothing) for s in subjects], dtype=np.float64)
+
+        def best(weights: NDArray[np.float64]) -> NDArray[np.float64]:
+            sums = np.einsum("rk,ktc->rtc", weights, counts)
+            dice: NDArray[np.float64] = dice_of(sums[..., 0], sums[..., 1], sums[..., 2]).max(axis=1)
+            return dice
+
+        return best
+
+    def _lesion_metrics(self, bootstrap: Bootstrap) -> dict[str, Metric]:
+        why = {
+            "f1": "no annotated lesions",
+            "recall": "no annotated lesions",
+            "precision": "nothing was predicted",
+        }
+        if self.calibration is None and not self.lesions:
+            why = dict.fromkeys(why, "no thresholds: no calibration on healthy scans")
+        carriers = sum(counts[0] > 0 for counts in self.lesions.values())
+        if self.lesions and not carriers:
+            return {name: undefined("no annotated lesions") for name in why}
+        return {
+            name: estimate(
+                self.lesions,
+                lambda sums, name=name: lesion_scores(sums)[name],  # type: ignore[misc]
+                bootstrap,
+                carriers=carriers,
+                why=why[name],
+            )
+            for name in why
+        }
+
+    def _why_not_flagged(self, label: str) -> str:
+        if self.calibration is None:
+            return "no p-values: no calibration on healthy scans"
+        return f"no {label} scans" if self.supported else self.calibration.why_not(self.alpha)
+
+
+def _increase(table: dict[str, NDArray[Any]], subject: str, by: NDArray[Any]) -> None:
+    known = table.get(subject)
+    table[subject] = by if known is None else known + by
+
+
+def _ranking_statistic(
+    function: Callable[[NDArray[Any], NDArray[Any]], NDArray[np.float64]], grouped: Grouped, shift: float
+) -> Statistic:
+    return lambda weights: function(*grouped.at(weights)) + shift
+
+
+def _larger(one: Statistic, two: Statistic) -> Statistic:
+    return lambda weights: np.fmax(one(weights), two(weights))
