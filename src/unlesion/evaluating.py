@@ -9,9 +9,16 @@ from typing import Any
 
 from unlesion.detector import Detector, roi_of
 from unlesion.errors import BadInput
-from unlesion.evaluation import EvaluatedScan, Evaluation, Evaluator, Units
+from unlesion.evaluation import (
+    EvaluatedScan,
+    Evaluation,
+    Evaluator,
+    Units,
+    calibrate_maps,
+    read_maps_folder,
+)
 from unlesion.prepare import Prepared
-from unlesion.progress import Bars, silent
+from unlesion.progress import Bars, silent, track
 from unlesion.scans import Cohort, Entry, Scan
 from unlesion.sweep import sweep
 
@@ -105,3 +112,55 @@ def _device(wanted: str) -> str:
     import torch
 
     return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def evaluate_maps(
+    maps: Path,
+    cohort: Cohort,
+    chosen: Cohort,
+    out: Path,
+    *,
+    split: str = "test",
+    bars: Bars = silent,
+    warn: Callable[[str], None] = lambda message: None,
+    on_scan: OnScan | None = None,
+) -> tuple[Evaluation, int]:
+    """Measure anybody's maps, laid out as `detect` writes them.
+
+    Thresholds come from the maps of the cohort's healthy rows of split `val`, where there are any.
+
+    Args:
+        maps: the folder of maps.
+        cohort: all scans, for the healthy ones of `val`.
+        chosen: the scans to evaluate on.
+        out: folder for the result.
+        split: recorded.
+        bars: shows progress.
+        warn: told about maps that are missing or could not be used.
+        on_scan: told about every scan that could.
+
+    Raises:
+        BadInput: no such folder, or no map of any scan in it.
+    """
+    problems: list[str] = []
+
+    def problem(message: str) -> None:
+        problems.append(message)
+        warn(message)
+
+    calibration = calibrate_maps(maps, cohort, on_problem=warn)
+    if calibration is None:
+        warn(f"{maps}: no maps of healthy rows of split 'val': Dice at a healthy rate and p-values stay undefined")
+    evaluator = Evaluator(
+        calibrations={} if calibration is None else {"native": calibration},
+        name=Path(maps).name,
+        cohort={"name": chosen.name, "digest": chosen.digest, "split": split},
+    )
+    folder = read_maps_folder(maps, chosen, on_problem=problem)
+    for key in folder.missing:
+        problem(f"{key}: no map in {maps}")
+    for scan in track(folder, label="evaluate", total=len(folder), bars=bars):
+        row = evaluator.add(scan)
+        if on_scan is not None:
+            on_scan(scan, dict(row))
+    return evaluator.write(out), len(problems)

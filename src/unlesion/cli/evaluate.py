@@ -95,8 +95,19 @@ def _chosen(opened: Cohort, split: str) -> Cohort:
 
 
 def _evaluate_maps(maps: Path, opened: Cohort, chosen: Cohort, out: Path, split: str, console: Console) -> int:
-    from unlesion.evaluation import evaluate_maps
+    from unlesion.evaluating import evaluate_maps
+    from unlesion.report import GalleryBuilder
 
-    return evaluate_maps(
-        maps, opened, chosen, out, split=split, bars=console.bars, warn=console.warn
+    builder = GalleryBuilder(threshold=None)
+    _, bad = evaluate_maps(
+        maps,
+        opened,
+        chosen,
+        out,
+        split=split,
+        bars=console.bars,
+        warn=console.warn,
+        on_scan=lambda scan, row: builder.look(scan),
     )
+    builder.finish().save(out / "gallery")
+    return bad
