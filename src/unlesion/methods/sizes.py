@@ -12,7 +12,7 @@ def coarsest_grid(spec: InputSpec, halvings: int, *, method: str) -> int:
     Raises:
         BadInput: the image's side is no multiple of 2^halvings, or too small.
     """
-    step = 2**halvings
+    step = 1 << halvings
     if spec.size % step or spec.size < 2 * step:
         raise BadInput(
             f"{method} halves images {halvings} times and cannot take {spec.size} pixels a side; "

@@ -44,7 +44,8 @@ class AutoEncoderNetwork(nn.Module):
     def encode(self, images: Tensor) -> Tensor:
         """(B, C, ...) to a code (B, latent) or features (B, width, grid, ...)."""
         code = self.encoder(images)
-        return code[0] if isinstance(code, tuple) else code
+        features: Tensor = code[0] if isinstance(code, tuple) else code
+        return features
 
     def forward(self, images: Tensor) -> Tensor:
         """(B, C, ...) to their reconstruction."""
