@@ -1,0 +1,166 @@
+"""Every verb, end to end, on pictures."""
+
+from __future__ import annotations
+
+import csv
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from tests.cli.conftest import Command
+
+
+def test_train_writes_a_whole_run(trained: Path) -> None:
+    names = {path.name for path in trained.iterdir()}
+    wanted = {"detector.json", "weights.safetensors", "card.md", "history.csv", "checkpoints", "report.html"}
+    assert wanted <= names
+    assert "store" not in names
+    saved = json.loads((trained / "detector.json").read_text())
+    assert saved["method"]["name"] == "dae"
+    assert saved["record"]["steps"] == {"train": 60}
+    assert "--steps train=60" in saved["record"]["repeat"]
+    assert set(saved["calibration"]) == {"native", "shared"}
+    assert "not a medical device" in saved["notice"]
+    assert not list(trained.rglob("*.pkl")) + list(trained.rglob("*.pt")) + list(trained.rglob("*.ckpt"))
+
+
+def test_detect_writes_results_in_the_space_of_the_scan(
+    unlesion: Command, trained: Path, pictures: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    said = unlesion("detect", trained, pictures, "--where", "split=test", "--out", out, "--alpha", 0.2, "--jobs", 1)
+    assert said.code == 0, said.err
+    rows = list(csv.DictReader((out / "scores.csv").open()))
+    assert [row["key"] for row in rows] == [f"s{number}" for number in range(12, 18)]
+    assert all(0 < float(row["p_value"]) <= 1 for row in rows)
+    lesion = out / "s15"
+    found = {path.name for path in lesion.iterdir()}
+    assert {"healthy.npy", "anomaly.npy", "lesions.npy", "lesions.png", "preview.png", "detection.json"} <= found
+    image = np.asarray(Image.open(pictures.parent / "s15.png"))
+    for name in ("healthy", "anomaly", "lesions"):
+        assert np.load(lesion / f"{name}.npy").shape == image.shape
+    healthy = np.load(lesion / "healthy.npy")
+    assert healthy.dtype == np.float32
+    # In the scan's own units: an untouched corner keeps its values, and tissue is of its order.
+    assert healthy[0, 0] == image[0, 0]
+    assert 60 < np.median(healthy[image > 80]) < 200
+    said = json.loads((lesion / "detection.json").read_text())
+    assert {"score", "p_value", "flagged", "alpha", "threshold", "volume_ml", "components"} <= set(said)
+    assert {"warnings", "run", "recipe"} <= set(said)
+    mean = {row["label"]: [] for row in rows}
+    for row in rows:
+        mean[row["label"]].append(float(row["score"]))
+    assert np.mean(mean["anomalous"]) > np.mean(mean["healthy"])
+
+
+def test_a_second_detect_skips_what_is_done(unlesion: Command, trained: Path, pictures: Path, tmp_path: Path) -> None:
+    words = ["detect", trained, pictures, "--where", "split=test", "--out", tmp_path / "out", "--jobs", 1]
+    assert unlesion(*words).code == 0
+    before = {p: p.stat().st_mtime_ns for p in (tmp_path / "out").rglob("anomaly.npy")}
+    (tmp_path / "out" / "s15" / "detection.json").unlink()
+    said = unlesion(*words)
+    assert said.code == 0
+    assert "5 of 6 scans are done already" in said.err
+    after = {p: p.stat().st_mtime_ns for p in (tmp_path / "out").rglob("anomaly.npy")}
+    assert {p.parent.name for p in before if before[p] != after[p]} == {"s15"}
+
+
+def test_a_bad_scan_is_reported_and_the_others_go_on(
+    unlesion: Command, trained: Path, pictures: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "scans"
+    folder.mkdir()
+    shutil.copy(pictures.parent / "s12.png", folder / "good.png")
+    (folder / "bad.png").write_bytes((pictures.parent / "s13.png").read_bytes()[:200])
+    said = unlesion("detect", trained, folder, "--out", tmp_path / "out", "--jobs", 1)
+    assert said.code == 2
+    assert "1 of 2 scans could not be used" in said.complaint
+    assert (tmp_path / "out" / "good" / "detection.json").exists()
+    rows = {row["key"]: row for row in csv.DictReader((tmp_path / "out" / "scores.csv").open())}
+    assert "bad.png" in rows["bad"]["problem"]
+    assert rows["good"]["problem"] == ""
+
+
+def test_evaluate_compare_and_maps_of_anybody(
+    unlesion: Command, trained: Path, pictures: Path, tmp_path: Path
+) -> None:
+    one, two = tmp_path / "one", tmp_path / "two"
+    assert unlesion("evaluate", trained, pictures, "--out", one, "--jobs", 1).code == 0
+    metrics = json.loads((one / "metrics.json").read_text())
+    assert 0 <= metrics["voxel"]["ap"]["value"] <= 1
+    assert metrics["voxel"]["ap"]["value"] > 2 * metrics["voxel"]["prevalence"]["value"]
+    assert set(metrics["voxel"]["dice_at_fpr"]) == {"fpr_0001", "fpr_0005", "fpr_001", "fpr_005"}
+    assert "shared" in metrics
+    assert (one / "report.html").stat().st_size < 10_000_000
+    # The same maps, detected and read back from files, give the same numbers.
+    maps = tmp_path / "maps"
+    words = ["detect", trained, pictures, "--where", "split=test,val", "--out", maps, "--jobs", 1]
+    assert unlesion(*words).code == 0
+    assert unlesion("evaluate", maps, pictures, "--out", two).code == 0
+    again = json.loads((two / "metrics.json").read_text())
+    assert abs(again["image"]["auroc"]["value"] - metrics["image"]["auroc"]["value"]) < 1e-9
+    said = unlesion("compare", one, one, "--out", tmp_path / "compare")
+    assert said.code == 0, said.err
+    assert "voxel.ap" in said.out
+    assert "difference +0.000" in said.out
+
+
+def test_calibrate_on_ones_own_scans(unlesion: Command, trained: Path, pictures: Path, tmp_path: Path) -> None:
+    out = tmp_path / "mine"
+    said = unlesion("calibrate", trained, pictures, "--where", "split=train,val", "--out", out, "--jobs", 1)
+    assert said.code == 0, said.err
+    before = json.loads((trained / "detector.json").read_text())["calibration"]["native"]
+    after = json.loads((out / "detector.json").read_text())["calibration"]["native"]
+    assert (before["n_subjects"], after["n_subjects"]) == (4, 12)
+    assert unlesion("detect", out, pictures.parent / "s15.png", "--out", tmp_path / "d").code == 0
+
+
+def test_prepare_once_and_train_on_the_store(unlesion: Command, pictures: Path, tmp_path: Path) -> None:
+    store = tmp_path / "store"
+    words = ["prepare", pictures, "--recipe", "slices", "--set", "recipe.size=32", "--out", store, "--jobs", 1]
+    assert unlesion(*words).code == 0
+    said = unlesion(
+        "train", store, "--method", "atlas", "--preset", "tiny", "--out", tmp_path / "run", "--jobs", 1
+    )
+    assert said.code == 0, said.err
+    said = unlesion("detect", tmp_path / "run", store, "--out", tmp_path / "out", "--jobs", 1)
+    assert said.code == 0, said.err
+    assert len(list((tmp_path / "out").rglob("anomaly.npy"))) == 18
+
+
+def test_methods_lists_facts(unlesion: Command) -> None:
+    said = unlesion("methods", "--json")
+    rows = {row["name"]: row for row in json.loads(said.out)}
+    assert {"intensity", "atlas", "ae", "vae", "cevae", "dae"} <= set(rows)
+    for row in rows.values():
+        if row["family"] == "test":
+            continue
+        assert row["citation"]
+        for preset in ("tiny", "cpu", "gpu", "paper"):
+            facts = row["presets"][preset]
+            assert set(facts) == {"parameters", "parts", "image_size"}
+            assert sum(facts["parts"].values()) == facts["parameters"]
+    assert "dae" in unlesion("methods").out
+
+
+def test_doctor_finds_a_broken_scan(unlesion: Command, trained: Path, pictures: Path, tmp_path: Path) -> None:
+    assert unlesion("doctor", trained).code == 0
+    assert unlesion("doctor", pictures).code == 0
+    folder = tmp_path / "scans"
+    folder.mkdir()
+    (folder / "bad.png").write_bytes(b"")
+    said = unlesion("doctor", folder, "--json")
+    assert said.code == 2
+    assert json.loads(said.out)[0]["level"] == "error"
+
+
+def test_report_can_be_made_again(unlesion: Command, trained: Path) -> None:
+    (trained / "report.html").unlink()
+    said = unlesion("report", trained)
+    assert said.code == 0
+    page = (trained / "report.html").read_text()
+    assert "not a medical device" in page
+    assert "http://" not in page.replace("http://www.w3.org", "")
