@@ -80,3 +80,28 @@ def commonest_edge_value(image: NDArray[np.float32]) -> float:
     faces = [image[0].ravel(), image[-1].ravel(), image[:, 0].ravel(), image[:, -1].ravel()]
     values, counts = np.unique(np.concatenate(faces), return_counts=True)
     return float(values[int(counts.argmax())])
+
+
+def block_mean(image: NDArray[np.float32], steps: list[int]) -> NDArray[np.float32]:
+    """Means over blocks of `steps` voxels; incomplete blocks at the far ends repeat the last voxels."""
+    missing = [(0, -size % step) for size, step in zip(image.shape, steps, strict=True)]
+    blocks = np.pad(image, missing, mode="edge") if any(after for _, after in missing) else image
+    for axis, step in enumerate(steps):
+        if step > 1:
+            shape = list(blocks.shape)
+            shape[axis : axis + 1] = [shape[axis] // step, step]
+            blocks = blocks.reshape(shape).mean(axis=axis + 1, dtype=np.float32)
+    return np.asarray(blocks, dtype=np.float32)
+
+
+def unblock(blocks: NDArray[np.float32], steps: list[int], shape: tuple[int, ...]) -> NDArray[np.float32]:
+    """Linear interpolation of block means back to an image of `shape`."""
+    for axis, (step, size) in enumerate(zip(steps, shape, strict=True)):
+        if step == 1:
+            continue
+        where = np.clip((np.arange(size) - (step - 1) / 2) / step, 0, blocks.shape[axis] - 1)
+        low = np.minimum(where.astype(int), max(blocks.shape[axis] - 2, 0))
+        high = np.minimum(low + 1, blocks.shape[axis] - 1)
+        part = (where - low).astype(np.float32).reshape([-1 if a == axis else 1 for a in range(blocks.ndim)])
+        blocks = blocks.take(low, axis) * (1 - part) + blocks.take(high, axis) * part
+    return np.asarray(blocks, dtype=np.float32)
