@@ -19,6 +19,7 @@ def test_published_sizes(bottleneck: str, millions: float) -> None:
     assert count_parameters(network) / 1e6 == pytest.approx(millions, rel=0.005)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("bottleneck", ["dense", "spatial"])
 @pytest.mark.parametrize("loss", ["l1", "l2", "ssim"])
 def test_every_loss_falls(bottleneck: str, loss: str) -> None:
@@ -34,6 +35,7 @@ def test_dense_code_is_evidence_and_spatial_is_not() -> None:
         assert set(method.explain(built(method), batch).latent) == names
 
 
+@pytest.mark.slow
 def test_the_dense_bottleneck_takes_out_an_unseen_spot() -> None:
     method = tiny("ae")
     network = built(method)
@@ -49,5 +51,5 @@ def test_the_dense_bottleneck_takes_out_an_unseen_spot() -> None:
 
 
 def test_sizes_that_do_not_halve_are_refused() -> None:
-    with pytest.raises(BadInput, match="recipe.size"):
+    with pytest.raises(BadInput, match=r"recipe\.size"):
         tiny("ae", size=36).build()

@@ -72,6 +72,7 @@ def test_noise_is_added_inside_the_roi_and_the_target_is_clean() -> None:
     assert loss == pytest.approx(float(inside.square().mean()), rel=1e-4)
 
 
+@pytest.mark.slow
 def test_an_unseen_bright_spot_is_taken_out() -> None:
     method = tiny("dae")
     network = built(method)

@@ -42,10 +42,15 @@ def test_asking_gives_back_every_modules_mode() -> None:
     network = nn.Sequential(nn.Dropout(), nn.Sequential(nn.BatchNorm2d(1)))
     network.train()
     network[1].eval()
-    with pytest.raises(KeyError), asking(network):
-        assert not any(module.training for module in network.modules())
-        assert not torch.is_grad_enabled()
-        raise KeyError
+
+    def fails() -> None:
+        with asking(network):
+            assert not any(module.training for module in network.modules())
+            assert not torch.is_grad_enabled()
+            raise KeyError
+
+    with pytest.raises(KeyError):
+        fails()
     assert network.training and network[0].training and not network[1].training
 
 

@@ -58,9 +58,7 @@ def preset_settings(method: type[Method], preset: str) -> dict[str, Any]:
         BadInput: the method has no such preset.
     """
     if preset not in method.presets:
-        raise BadInput(
-            f"method {method.name!r} has no preset {preset!r}; it has {', '.join(method.presets)}"
-        )
+        raise BadInput(f"method {method.name!r} has no preset {preset!r}; it has {', '.join(method.presets)}")
     return dict(method.presets[preset])
 
 

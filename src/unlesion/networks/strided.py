@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 from torch import Tensor, nn
 
@@ -57,7 +58,7 @@ class StridedDecoder(nn.Module):
         steps: list[nn.Module] = [layer("BatchNorm", dims)(widths[0]), nn.ReLU()]
         # An odd kernel needs one pixel more to land on exactly twice the size.
         extra = kernel % 2
-        for a, b in zip(widths[:-1], widths[1:], strict=True):
+        for a, b in pairwise(widths):
             padding = (kernel - 1) // 2
             steps += [
                 layer("ConvTranspose", dims)(a, b, kernel, stride=2, padding=padding, output_padding=extra),
