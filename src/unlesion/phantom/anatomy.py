@@ -100,9 +100,9 @@ def draw_anatomy(space: Space, rng: np.random.Generator, *, age: int) -> Anatomy
     sulcus = np.clip((SULCUS_MM + 0.6 * sulci - distance) * 2.5, -2.0, 5.0)
     core = presence * np.clip((folds.depth[inside] - 3.0) / 2.5, 0, 1)
     rim = np.clip(2.6 + 1.5 * sulci - folds.depth[inside], 0, 3)
-    white = (white + 0.06 * core + 1e-3) ** power * np.exp(presence * gyrus + 0.7 * strength * wander_white)
+    white = (white + 0.06 * core + 1e-3) ** power * np.exp(presence * gyrus + 0.4 * strength * wander_white)
     fluid = (fluid + 0.04 * presence + 1e-3) ** power
-    fluid *= np.exp(presence * sulcus + strength * (1.0 + rim + 1.2 * sulci + 0.7 * wander_fluid))
+    fluid *= np.exp(presence * sulcus + strength * (1.0 + rim + 1.2 * sulci + 0.4 * wander_fluid))
     grey = (grey + 0.05 * presence + 1e-3) ** power
     total = white + grey + fluid
 
@@ -167,8 +167,8 @@ def _warp(template: Template, space: Space, fine: Space, rng: np.random.Generato
     linear = _rotation(tilt) * scale[None, :]
     centre = np.array([0.0, -18.0, 4.0])
 
-    velocity = random_velocity(coarse, 44.0, 3.2, rng) + random_velocity(coarse, 22.0, 1.8, rng)
-    local = random_velocity(coarse, 11.0, 1.5, rng)
+    velocity = random_velocity(coarse, 44.0, 1.8, rng) + random_velocity(coarse, 22.0, 1.0, rng)
+    local = random_velocity(coarse, 11.0, 0.85, rng)
     at = np.stack(np.broadcast_arrays(*coarse.axes()))
     near = template.voxels(_apply(linear, at, centre))
     velocity += local * (0.25 + 0.75 * trilinear(template.cortex, near))

@@ -16,8 +16,10 @@ Array = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Appearance:
-    """Mean signal of the healthy tissues in one modality (white matter about 0.3 to 1);
-    `deep` is what iron takes from or adds to the deep nuclei."""
+    """Mean signal of the healthy tissues in one modality, the brightest at about 1.
+
+    `deep` is added in the grey matter of the deep nuclei: their iron darkens T2 and FLAIR.
+    """
 
     white: float
     grey: float
@@ -64,5 +66,5 @@ def ideal_signal(anatomy: Anatomy, appearance: Appearance, rng: np.random.Genera
     tissue = anatomy.white + anatomy.grey
     signal += anatomy.deep * np.float32(appearance.deep)
     signal += np.float32(0.6 * contrast) * anatomy.detail * tissue
-    signal *= 1 + tissue * variation * np.float32(0.025)
+    signal *= 1 + tissue * variation * np.float32(0.015)
     return np.maximum(signal, 0)

@@ -48,7 +48,8 @@ def draw_folds(
     Args:
         brain: mask on `grid` (2 mm).
         cortex: 0..1 on `grid`: where folds may be.
-        grid, fine: the space to draw on, the space of the answer.
+        grid: the space to draw on.
+        fine: the space of the answer.
         rng: source of randomness.
     """
     depth = ndimage.distance_transform_edt(brain, sampling=grid.spacing).astype(np.float32)
@@ -57,14 +58,14 @@ def draw_folds(
     normal /= np.maximum(np.sqrt((normal**2).sum(axis=0)), 0.3)
     labyrinth = smooth_field(grid, LABYRINTH_MM, rng)
     # Sulci lean: a slow shift of the foot point with depth.
-    lean = np.stack([smooth_field(grid, 30.0, rng) for _ in range(3)]) * np.float32(0.25)
+    lean = np.stack([smooth_field(grid, 30.0, rng) for _ in range(3)]) * np.float32(0.14)
     foot = np.indices(grid.shape, dtype=np.float32) - (normal - lean) * depth / np.float32(grid.spacing)
     sheet = trilinear(np.pad(labyrinth, 1, mode="edge"), foot + 1)
     slope = np.sqrt(sum(part**2 for part in np.gradient(sheet, grid.spacing)))
-    signed = np.clip(sheet / np.maximum(slope, 0.06), -8, 8).astype(np.float32)
+    signed = np.clip(sheet / np.maximum(slope, 0.11), -8, 8).astype(np.float32)
 
     # Most sulci end 8 to 20 mm deep, some hardly begin.
-    floor = 15 + 5.0 * smooth_field(grid, 18.0, rng)
+    floor = 15 + 2.8 * smooth_field(grid, 18.0, rng)
     presence = np.clip((floor - depth) / 3 + 0.5, 0, 1) * cortex
     return Folds(
         distance=np.abs(carry(signed, grid, fine)),

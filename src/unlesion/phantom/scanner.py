@@ -42,7 +42,7 @@ def draw_scanner(cohort_seed: Seed, site: str, modality: str) -> Scanner:
     return Scanner(
         appearance=draw_appearance(modality, rng),
         noise=float(rng.uniform(0.012, 0.03)),
-        bias=float(rng.uniform(0.02, 0.07)),
+        bias=float(rng.uniform(0.015, 0.05)),
         fwhm_mm=(sharp, sharp, float(sharp * rng.uniform(1.0, 1.5))),
         gain=float(rng.uniform(300, 1100)),
     )

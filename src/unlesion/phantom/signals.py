@@ -22,12 +22,12 @@ SIGNALS: dict[str, dict[str, float]] = {
 }
 # How mottled: standard deviation of the texture relative to the signal.
 _MOTTLING = {
-    "oedema": 0.05,
-    "tumour": 0.10,
-    "necrosis": 0.06,
-    "infarct": 0.06,
-    "plaque": 0.04,
-    "gliosis": 0.04,
+    "oedema": 0.03,
+    "tumour": 0.06,
+    "necrosis": 0.035,
+    "infarct": 0.035,
+    "plaque": 0.022,
+    "gliosis": 0.022,
 }
 
 # How much of the tissue difference underneath is kept.

@@ -18,7 +18,7 @@ def random_velocity(space: Space, scale_mm: float, amplitude_mm: float, rng: np.
 
 
 def push(space: Space, centre: NDArray[np.float64], radius_mm: float, amplitude_mm: float) -> Array:
-    """Velocity (3, X, Y, Z) in mm that pushes tissue away from `centre`, strongest at `radius_mm`.
+    """Velocity (3, X, Y, Z) in mm that pushes tissue away from `centre`, about strongest at `radius_mm`.
 
     It is the field for the *backward* map (where does the tissue at x come from?), so it points inwards. It
     vanishes exactly beyond three radii.
@@ -26,7 +26,7 @@ def push(space: Space, centre: NDArray[np.float64], radius_mm: float, amplitude_
     offsets = [axis - np.float32(middle) for axis, middle in zip(space.axes(), centre, strict=True)]
     squared = sum(offset**2 for offset in offsets) / np.float32(radius_mm**2)
     # t * exp((1 - t^2) / 2) peaks with value 1 at t = 1; the second factor ends it smoothly at t = 3.
-    weight = np.exp((1 - squared) / 2) * np.clip(1 - squared / 9, 0, 1) ** 2
+    weight = np.exp((1 - squared) / 2) * np.clip((9 - squared) / 8, 0, 1) ** 2
     return np.stack([-offset / np.float32(radius_mm) * weight for offset in offsets]) * np.float32(
         amplitude_mm
     )

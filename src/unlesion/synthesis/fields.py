@@ -12,7 +12,7 @@ from unlesion.synthesis.space import Space
 
 Array = NDArray[np.float32]
 
-# Standard deviation of a cubic B-spline sum of independent unit normals, per axis sqrt(151 / 315).
+# Standard deviation of a cubic B-spline over independent unit normals: sqrt(151 / 315) for each axis.
 _UNIT = (151 / 315) ** 1.5
 
 
@@ -28,7 +28,7 @@ def smooth_field(space: Space, scale_mm: float, rng: np.random.Generator) -> Arr
         float32 of the shape of `space`.
     """
     counts = [int(np.ceil(side / scale_mm)) + 3 for side in space.extent]
-    control = rng.standard_normal(counts, dtype=np.float32) / np.float32(_UNIT**0.5)
+    control = rng.standard_normal(counts, dtype=np.float32) / np.float32(_UNIT)
     positions = [(np.arange(count) + 0.5) * space.spacing / scale_mm + 1 for count in space.shape]
     return evaluate_spline(control, positions)
 

@@ -15,7 +15,7 @@ def glioma(anatomy: Anatomy, rng: np.random.Generator) -> Lesion:
     weight = weight * (anatomy.height > -8) * (np.abs(anatomy.side) > 14)
     centre = pick_centre(anatomy, weight.astype(np.float32), rng)
     radius = float(np.clip(np.exp(rng.normal(np.log(12), 0.3)), 6, 21))
-    push_mm = float(radius * rng.uniform(0.15, 0.45))
+    push_mm = float(radius * rng.uniform(0.12, 0.36))
     effect, part = mass_effect(anatomy, centre, 1.4 * radius, push_mm)
 
     white, fluid = effect.apply(anatomy.white), effect.apply(anatomy.fluid)
@@ -27,18 +27,18 @@ def glioma(anatomy: Anatomy, rng: np.random.Generator) -> Lesion:
     lobes = cloud(part, (radius * 0.9, radius * 0.45, 4.0), rng)
     radii = radius * np.exp(rng.normal(0, 0.22, 3))
     distance = ellipsoid(part, centre, radii, random_axes(rng))
-    core_distance = distance + np.float32(0.26 * radius) * lobes
+    core_distance = distance + np.float32(0.15 * radius) * lobes
     core = soften(core_distance, 2.5) * barrier * (1 - 0.7 * fluid)
 
     reach = float(rng.uniform(4, 16))
     fingers = cloud(part, (14.0, 7.0), rng)
     # Oedema runs far in white matter and stops at cortex and fluid.
-    oedema_distance = distance - reach * (1.3 * white - 0.35) + np.float32(0.22 * reach + 1) * fingers
+    oedema_distance = distance - reach * (1.3 * white - 0.35) + np.float32(0.12 * reach + 0.6) * fingers
     oedema = soften(oedema_distance, 4.0) * barrier * np.clip(white * 1.4 + 0.12, 0, 1) * (1 - fluid)
     patches = [Patch(effect.window, "oedema", oedema, float(rng.uniform(0.8, 1.15)))]
     patches.append(Patch(effect.window, "tumour", core, float(rng.uniform(0.7, 1.2))))
     if radius > 9 and rng.random() < 0.7:
-        holes = core_distance + np.float32(radius * rng.uniform(0.4, 0.65)) + 2.0 * cloud(part, (6.0,), rng)
+        holes = core_distance + np.float32(radius * rng.uniform(0.4, 0.65)) + 1.1 * cloud(part, (6.0,), rng)
         patches.append(
             Patch(effect.window, "necrosis", soften(holes, 2.5) * barrier, float(rng.uniform(0.7, 1.1)))
         )

@@ -23,7 +23,7 @@ def hyperintensities(anatomy: Anatomy, rng: np.random.Generator) -> Lesion:
         size = float(np.clip(np.exp(rng.normal(np.log(2.2), 0.35)), 1.3, 6))
         window, part = anatomy.fine.window(centre, size + 5)
         distance = ellipsoid(part, centre, size * rng.uniform(0.7, 1.2, 3), random_axes(rng))
-        distance += 0.6 * cloud(part, (4.0,), rng)
+        distance += 0.34 * cloud(part, (4.0,), rng)
         fraction = soften(distance, 2.4) * anatomy.white[window]
         patches.append(Patch(window, "gliosis", fraction, float(rng.uniform(0.5, 1.1))))
     return Lesion(patches)
@@ -38,11 +38,11 @@ def _caps(anatomy: Anatomy, severity: float, rng: np.random.Generator) -> Patch:
     window, part = anatomy.fine.window(middle, 72)
     y = part.axes()[1]
     horns = np.exp(-(((y - front) / 10) ** 2)) + 0.9 * np.exp(-(((y - back) / 12) ** 2))
-    thickness = severity * (0.8 + 5.0 * horns) + 1.8 * severity * cloud(part, (16.0, 8.0), rng)
+    thickness = severity * (0.8 + 5.0 * horns) + 1.0 * severity * cloud(part, (16.0, 8.0), rng)
     # The corpus callosum is mostly spared.
     side = np.abs(carry(anatomy.side, anatomy.space, part))
     thickness = thickness * np.clip((side - 5) / 7, 0, 1)
     away = carry(ndimage.gaussian_filter(anatomy.from_ventricles, 0.7), anatomy.space, part)
     distance = away - thickness - 0.6
-    fraction = soften(distance + 0.5 * cloud(part, (4.0,), rng), 3.0) * (away > 0.5)
+    fraction = soften(distance + 0.28 * cloud(part, (4.0,), rng), 3.0) * (away > 0.5)
     return Patch(window, "gliosis", fraction * anatomy.white[window] ** 1.5, float(rng.uniform(0.7, 1.2)))

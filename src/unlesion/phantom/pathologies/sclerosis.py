@@ -29,7 +29,7 @@ def sclerosis(anatomy: Anatomy, rng: np.random.Generator) -> Lesion:
         radii = length * np.array([1.0, rng.uniform(0.5, 0.75), rng.uniform(0.5, 0.8)])
         axes = random_axes(rng, outward[(slice(None), *index)] if touching else None)
         window, part = anatomy.fine.window(centre, length + 6)
-        distance = ellipsoid(part, centre, radii, axes) + 0.7 * cloud(part, (5.0, 3.0), rng)
+        distance = ellipsoid(part, centre, radii, axes) + 0.4 * cloud(part, (5.0, 3.0), rng)
         tissue = np.clip(1.25 * anatomy.white[window] + 0.35 * anatomy.grey[window], 0, 1)
         patches.append(
             Patch(window, "plaque", soften(distance, 2.2) * tissue, float(rng.uniform(0.55, 1.25)))

@@ -28,12 +28,12 @@ def stroke(anatomy: Anatomy, rng: np.random.Generator) -> Lesion:
 
     window, part = anatomy.fine.window((apex + surface) / 2, reach * 0.75 + 16)
     distance = cone(part, apex, direction, half_angle)
-    distance += 4.0 * cloud(part, (16.0, 9.0, 5.0, 3.0), rng, falloff=0.75)
+    distance += 2.2 * cloud(part, (16.0, 9.0, 5.0, 3.0), rng, falloff=0.75)
     side = carry(anatomy.side, anatomy.space, part) * own
     infarct = soften(distance, 3.5) * soften(3.0 - side, 3.0)
     # Tissue only: fluid in the sulci stays fluid.
     fraction = infarct * np.clip(1 - 1.15 * anatomy.fluid[window], 0, 1)
     fraction = fraction * (anatomy.white + anatomy.grey + anatomy.fluid)[window]
     # Spared islands and a border zone that is only partly lost.
-    fraction = fraction * np.clip(1.0 + 0.25 * cloud(part, (9.0, 5.0), rng), 0.4, 1)
+    fraction = fraction * np.clip(1.0 + 0.14 * cloud(part, (9.0, 5.0), rng), 0.4, 1)
     return Lesion([Patch(window, "infarct", fraction.astype(np.float32), float(rng.uniform(0.6, 1.2)))])
