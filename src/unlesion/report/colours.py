@@ -24,7 +24,7 @@ TOP = 2.0
 # (multiples of the threshold, colour). Lightness rises all along; the hue turns from blue to orange
 # right above the threshold, so that one sees what exceeds it without reading a number.
 STOPS: tuple[tuple[float, str], ...] = (
-    (0.0, "#04060c"),
+    (0.0, "#000000"),
     (0.5, "#1b2c50"),
     (1.0, "#46699c"),
     (1.08, "#e08214"),

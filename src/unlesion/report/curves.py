@@ -20,7 +20,7 @@ RATES = {"fpr_0001": 0.001, "fpr_0005": 0.005, "fpr_001": 0.01, "fpr_005": 0.05}
 STYLE = {
     "font.family": "sans-serif",
     "font.sans-serif": ["DejaVu Sans"],
-    "font.size": 8.5,
+    "font.size": 9,
     "axes.edgecolor": LINE,
     "axes.labelcolor": MUTED,
     "axes.spines.top": False,
@@ -69,15 +69,16 @@ def precision_recall(
                 axes.annotate(
                     "threshold" if name == "native" else "",
                     (recall[at], precision[at]),
-                    xytext=(6, 4),
+                    xytext=(7, -11),
                     textcoords="offset points",
                     color=colour,
                 )
         if prevalence is not None:
             axes.axhline(prevalence, color=MUTED, linewidth=1, linestyle=":")
-            axes.text(1.0, prevalence + 0.012, f"guessing: {plain(prevalence)}", ha="right", color=MUTED)
+            # On the left, because all curves end on this line on the right.
+            axes.text(0.02, prevalence + 0.012, f"guessing: {plain(prevalence)}", color=MUTED)
         axes.set(xlim=(0, 1.005), ylim=(0, 1.02), xlabel="share of lesion voxels found (recall)")
-        axes.set_ylabel("share of found voxels that are lesion\n(precision)")
+        axes.set_ylabel("share of found that is lesion\n(precision)")
         axes.legend(loc="upper right")
 
     return figure(draw)
@@ -100,7 +101,7 @@ def realised_rates(metrics: Mapping[str, Any]) -> str | None:
         axes.plot([low, high], [low, high], color=MUTED, linewidth=1, linestyle=":")
         # Below the line the calibration was careful, above it healthy tissue is flagged too often.
         axes.fill_between([low, high], [low, high], [high, high], color=ANOMALOUS, alpha=0.06, linewidth=0)
-        axes.text(low * 1.15, high / 1.3, "more than meant", color=ANOMALOUS, va="top")
+        axes.text(0.03, 0.95, "more than meant", color=ANOMALOUS, va="top", transform=axes.transAxes)
         for meant, value, ci in rows:
             shown = max(value, low)
             if ci is not None:
@@ -149,7 +150,7 @@ def score_strips(
         axes.set(ylim=(-0.5, len(groups) - 0.3), xlabel="scan score (only its order means something)")
         axes.grid(visible=False, axis="y")
 
-    return figure(draw, height=1.3 + 0.75 * len(groups))
+    return figure(draw, height=1.3 + 0.8 * len(groups))
 
 
 def training_history(rows: Sequence[Mapping[str, str]]) -> str | None:
@@ -219,9 +220,7 @@ def intervals(
     return figure(draw, width=6.4, height=0.9 + 0.3 * len(rows))
 
 
-def figure(
-    draw: Callable[[Any], None], *, width: float = 4.4, height: float = 3.1, columns: int = 1
-) -> str:
+def figure(draw: Callable[[Any], None], *, width: float = 3.7, height: float = 2.9, columns: int = 1) -> str:
     """A figure drawn by `draw(axes)`, as the address of an SVG image; the same bytes every time."""
     import matplotlib
     from matplotlib.backends.backend_svg import FigureCanvasSVG

@@ -150,7 +150,9 @@ class Gallery:
             stems = [str(stem) for stem in words["cases"]]
             threshold, calibrated = float(words["threshold"]), bool(words["calibrated"])
         except (KeyError, TypeError, ValueError) as error:
-            raise BadInput(f"{folder / 'gallery.json'}: damaged ({error}); evaluate or train again") from error
+            raise BadInput(
+                f"{folder / 'gallery.json'}: damaged ({error}); evaluate or train again"
+            ) from error
         for stem in stems:
             if Path(stem).name != stem:
                 raise BadInput(f"{folder / 'gallery.json'}: names a file outside its folder ({stem})")

@@ -74,9 +74,19 @@ def render(template: str, **content: Any) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(plain=plain, percent=percent, number=number, in_words=p_in_words)
+    environment.filters.update(
+        plain=plain, percent=percent, number=number, in_words=p_in_words, breakable=breakable
+    )
     common = {"notice": NOTICE, "gradient": css_gradient(), "truth_colour": TRUTH, "found_colour": FOUND}
     return environment.get_template(template).render({**common, **content})
+
+
+def breakable(key: str) -> Any:
+    """A name that may be broken into lines after its slashes and underscores rather than anywhere."""
+    from markupsafe import Markup, escape
+
+    text = str(escape(key))
+    return Markup(text.replace("/", "/<wbr>").replace("_", "_<wbr>"))
 
 
 def strip_of(case: GalleryCase) -> Strip:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import bisect
 import hashlib
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -64,6 +64,7 @@ class GalleryBuilder:
         pathology: str = "",
         score: float | None = None,
         p_value: float | None = None,
+        dice: float | None = None,
         spacing: Sequence[float] = (1.0, 1.0, 1.0),
     ) -> None:
         """Look at a scan.
@@ -82,6 +83,7 @@ class GalleryBuilder:
             subject: who it is from.
             pathology: printed.
             score, p_value: of the scan; printed.
+            dice: as measured, printed and ranked by; by default of `found`.
             spacing: mm along rows, columns, slices.
         """
         if self.threshold is None:
@@ -92,6 +94,8 @@ class GalleryBuilder:
             found = (anomaly > self.threshold) & roi
         anomalous = label != "healthy"
         numbers = _Numbers.of(found, lesions if anomalous else np.zeros_like(found), roi)
+        if dice is not None:
+            numbers = replace(numbers, dice=dice)
         who = subject or key
         facts = self._facts(numbers, anomalous, lesions is not None, pathology, score, p_value)
 
@@ -130,11 +134,17 @@ class GalleryBuilder:
             self._offer("best", score, score, who, draw)
             self._offer("miss", -score, score, who, draw)
 
-    def look(self, scan: EvaluatedScan, *, scoring: str = "native") -> None:
-        """Look at a scan of an evaluation; one without its image is passed over."""
-        if scan.image is None:
+    def look(self, scan: EvaluatedScan, row: Mapping[str, Any] | None = None) -> None:
+        """Look at a scan of an evaluation; one without its image is passed over.
+
+        Args:
+            scan: as measured, on its own grid.
+            row: its row of `scans.csv`, for the score and the p-value.
+        """
+        if scan.image is None or "native" not in scan.maps:
             return
-        anomaly, _, score = scan.maps[scoring]
+        anomaly, _, score = scan.maps["native"]
+        score = score if row is None else row.get("score", score)
         units = scan.units or Units.of(scan.image, scan.roi)
         low = float(np.ravel(units.offset)[0])
         self.add(
@@ -149,7 +159,8 @@ class GalleryBuilder:
             subject=scan.subject,
             pathology=scan.pathology,
             score=score,
-            p_value=scan.p_value,
+            p_value=scan.p_value if row is None else row.get("p_value"),
+            dice=None if row is None else row.get("dice"),
             spacing=scan.spacing or (1.0, 1.0, 1.0),
         )
 
@@ -194,7 +205,9 @@ class GalleryBuilder:
         if anomalous and marked:
             facts["Dice"] = f"{numbers.dice:.2f}"
             facts["lesion found"] = f"{100 * numbers.recall:.0f} %"
-        facts["false alarms" if anomalous else "above threshold"] = f"{100 * numbers.false_share:.2g} % of roi"
+        facts["false alarms" if anomalous else "above threshold"] = (
+            f"{100 * numbers.false_share:.2g} % of roi"
+        )
         if anomalous and not marked:
             facts.pop("false alarms")
         if score is not None:

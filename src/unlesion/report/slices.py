@@ -50,9 +50,7 @@ def choose_slices(
     return sorted(set(chosen))
 
 
-def crop_box(
-    *masks: NDArray[Any] | None, shape: tuple[int, int], margin: float = 0.06
-) -> Box:
+def crop_box(*masks: NDArray[Any] | None, shape: tuple[int, int], margin: float = 0.06) -> Box:
     """The part of a slice around everything that is set in any of the masks; all of it if nothing is.
 
     Args:

@@ -49,13 +49,13 @@ def p_in_words(p: float | None, n_subjects: int | None = None) -> str:
 def calibration_in_words(n_subjects: int | None) -> str:
     """What the number of healthy subjects allows one to say."""
     if not n_subjects:
-        return "Not calibrated: there are no thresholds and no p-values. Use `unlesion calibrate`."
+        return 'Not calibrated: there are no thresholds and no p-values. Use "unlesion calibrate".'
     few = f"{count(n_subjects, 'healthy subject')} that nothing was learnt from"
     smallest = f"no p-value can be below 1/{n_subjects + 1} = {p_short(1 / (n_subjects + 1))}"
     if n_subjects < 19:
         return (
             f"Calibrated on {few}: {smallest}, so that flagging at most 5 % of healthy subjects needs 19 of "
-            "them or more. Calibrate on more with `unlesion calibrate`."
+            'them or more. Calibrate on more with "unlesion calibrate".'
         )
     return f"Calibrated on {few}: {smallest}."
 
@@ -83,7 +83,9 @@ def evaluation_verdict(metrics: Mapping[str, Any]) -> str:
         parts.append(f"{percent(realised)} of the voxels of healthy test scans really exceed it")
     auroc = value_of(metrics, "image.auroc")
     if auroc is not None:
-        parts.append(f"a scan with lesions outscores a healthy one with probability {number(metrics, 'image.auroc')}")
+        parts.append(
+            f"a scan with lesions outscores a healthy one with probability {number(metrics, 'image.auroc')}"
+        )
     if not parts:
         return f"{lead}, no metric is defined; the table says why."
     sentence = f"{lead}, " + "; ".join(parts) + "."

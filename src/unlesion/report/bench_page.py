@@ -1,0 +1,139 @@
+"""The page of a benchmark: a table and intervals per cohort."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from unlesion.report.curves import intervals
+from unlesion.report.files import read_rows, real
+from unlesion.report.numbers import count, plain
+from unlesion.report.page import write_page
+
+# Column of leaderboard.csv, heading, words, whether it may be drawn as the ranking metric.
+COLUMNS = (
+    ("voxel_ap", "voxel AP", "how well the map ranks lesion voxels above all others"),
+    ("shared_voxel_ap", "AP, shared", "the same for the plain difference of scan and pseudo-healthy image"),
+    (
+        "dice_at_fpr_001",
+        "Dice at 1 %",
+        "overlap at the threshold that 1 % of healthy voxels are meant to exceed",
+    ),
+    ("realised_fpr_001", "realised FPR", "share of healthy test voxels that really exceed it"),
+    ("dice_oracle", "best Dice (oracle)", "at the threshold that suits the test lesions best"),
+    ("lesion_f1", "lesion F1", "each lesion counted once"),
+    ("image_auroc", "image AUROC", "a scan with lesions outscores a healthy one; 0.5 is chance"),
+    ("healthy_ssim", "healthy SSIM", "how much a healthy scan stays as it is"),
+    ("twin_gain", "healing", "1 is the true healthy twin, 0 is doing nothing"),
+)
+
+
+def write_bench_page(path: Path, *, rows: Sequence[Mapping[str, str]], commands: Sequence[str] = ()) -> Path:
+    """Write the page of a benchmark.
+
+    Args:
+        path: the HTML file.
+        rows: of `leaderboard.csv`.
+        commands: that made it.
+    """
+    cohorts = list(dict.fromkeys(row.get("cohort") or "" for row in rows))
+    failed = [row for row in rows if row.get("status") not in ("done", None)]
+    return write_page(
+        path,
+        "bench.html.j2",
+        title="Leaderboard",
+        subtitle=f"{count(len({row.get('method') for row in rows}), 'method')} · "
+        f"{count(len(cohorts), 'cohort')} · {count(len({row.get('seed') for row in rows}), 'seed')}",
+        tables=[
+            _cohort(name, [row for row in rows if (row.get("cohort") or "") == name]) for name in cohorts
+        ],
+        meanings=[(name, words) for column, name, words in COLUMNS if any(row.get(column) for row in rows)],
+        failed=[(_name(row), row.get("cohort") or "", row.get("problem") or "") for row in failed],
+        commands=list(commands),
+    )
+
+
+def bench_files(folder: Path) -> dict[str, Any]:
+    """What `write_bench_page` needs, as found in the output of `bench`."""
+    words = folder / "leaderboard.md"
+    made = re.search(r"Made by `([^`\n]+)`", words.read_text(encoding="utf-8")) if words.exists() else None
+    return {"rows": read_rows(folder / "leaderboard.csv"), "commands": [made.group(1)] if made else []}
+
+
+def _cohort(name: str, rows: Sequence[Mapping[str, str]]) -> dict[str, Any]:
+    done = [row for row in rows if row.get("status") in ("done", None)]
+    # A cohort without lesion masks is ranked by its image-level metric.
+    ranking = "voxel_ap" if any(real(row.get("voxel_ap")) is not None for row in done) else "image_auroc"
+    done.sort(
+        key=lambda row: (-(value if (value := real(row.get(ranking))) is not None else -1.0), _name(row))
+    )
+    columns = [(column, title) for column, title, _ in COLUMNS if any(row.get(column) for row in done)]
+    reference = _mean([real(row.get("voxel_prevalence")) for row in done]) if ranking == "voxel_ap" else 0.5
+    versus = any(row.get("versus_reference") for row in done)
+    return {
+        "name": name,
+        "columns": [title for _, title in columns],
+        "versus": versus,
+        "rows": [
+            {
+                "method": _name(row),
+                "setting": " · ".join(_setting(row)),
+                "cells": [_cell(row, column) for column, _ in columns],
+                "versus": _cell(row, "versus_reference", "versus", sign="+"),
+                "repeat": row.get("repeat") or "",
+            }
+            for row in done
+        ],
+        "figure": intervals(
+            [
+                (_name(row), value, _ends(row, ranking))
+                for row in done
+                if (value := real(row.get(ranking))) is not None
+            ],
+            label="voxel AP" if ranking == "voxel_ap" else "image AUROC",
+            reference=reference,
+            reference_label="guessing",
+        ),
+        "words": "Sorted by "
+        + ("voxel AP" if ranking == "voxel_ap" else "image AUROC")
+        + ", with 95 % intervals by bootstrap over subjects; overlapping intervals do not mean that two "
+        "methods are equal, the paired difference says that.",
+    }
+
+
+def _name(row: Mapping[str, str]) -> str:
+    return row.get("method") or "?"
+
+
+def _setting(row: Mapping[str, str]) -> list[str]:
+    minutes = real(row.get("train_minutes"))
+    parts = [
+        row.get("preset") or "",
+        f"seed {row['seed']}" if row.get("seed") else "",
+        f"{row['steps']} steps" if row.get("steps") else "",
+        f"{minutes:.1f} min" if minutes else "",
+        f"looks for {row['sign']}" if row.get("sign") else "",
+    ]
+    return [part for part in parts if part]
+
+
+def _cell(row: Mapping[str, str], column: str, ends: str | None = None, sign: str = "") -> tuple[str, str]:
+    """A value and its interval, apart so that they can stand on two lines."""
+    value = real(row.get(column))
+    if value is None:
+        return "–", ""
+    low_high = _ends(row, ends or column)
+    lead = sign if value > 0 else ""
+    return lead + plain(value), "" if low_high is None else f"{plain(low_high[0])} to {plain(low_high[1])}"
+
+
+def _ends(row: Mapping[str, str], column: str) -> tuple[float, float] | None:
+    low, high = real(row.get(f"{column}_lo")), real(row.get(f"{column}_hi"))
+    return None if low is None or high is None else (low, high)
+
+
+def _mean(values: Sequence[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return sum(known) / len(known) if known else None

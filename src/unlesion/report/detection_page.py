@@ -1,0 +1,156 @@
+"""The page of a detection: every scan, most unusual first."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from unlesion.errors import BadInput
+from unlesion.files import read_json
+from unlesion.report.curves import score_strips
+from unlesion.report.files import read_rows, real
+from unlesion.report.numbers import count, look_up, plain
+from unlesion.report.page import Budget, write_page
+from unlesion.report.tiles import data_uri
+from unlesion.report.words import calibration_in_words, p_in_words, p_short
+
+# A table of more rows than this is read in scores.csv.
+MOST_ROWS = 2000
+
+
+@dataclass(frozen=True)
+class Found:
+    """A scan as the page shows it."""
+
+    key: str
+    anchor: str
+    score: str
+    p: str
+    words: str
+    flagged: str
+    volume: str
+    components: str
+    warnings: list[str]
+    preview: str
+    link: str
+
+
+def write_detection_page(
+    path: Path,
+    *,
+    rows: Sequence[Mapping[str, str]],
+    folder: Path | None = None,
+    run: Mapping[str, Any] | None = None,
+    run_name: str = "",
+    recipe: str = "",
+) -> Path:
+    """Write the page of a detection.
+
+    Args:
+        path: the HTML file.
+        rows: of `scores.csv`.
+        folder: with KEY/preview.png for every scan; by default the page's own.
+        run: as in the run's `detector.json`, for the number of healthy subjects behind the p-values.
+        run_name: of the run.
+        recipe: digest of its recipe.
+    """
+    folder = folder or path.parent
+    subjects = look_up(run or {}, "calibration.native.n_subjects")
+    subjects = int(subjects) if isinstance(subjects, int | float) else None
+    good = sorted((r for r in rows if not r.get("problem")), key=_unusual)
+    bad = [(row.get("key") or "", row["problem"]) for row in rows if row.get("problem")]
+    budget = Budget()
+    found = [_found(number, row, folder, subjects, budget) for number, row in enumerate(good[:MOST_ROWS])]
+    scores = [(real(row.get("score")), row.get("label")) for row in good]
+    ill = [s for s, label in scores if s is not None and label == "anomalous"]
+    others = [s for s, label in scores if s is not None and label != "anomalous"]
+    method = look_up(run or {}, "method.name")
+    return write_page(
+        path,
+        "detection.html.j2",
+        title="Detection" + (f" with {method}" if method else ""),
+        subtitle=f"{count(len(good), 'scan')}" + (f", {len(bad)} could not be used" if bad else ""),
+        verdict=_verdict(good, subjects),
+        calibration=calibration_in_words(subjects) if run else "",
+        found=found,
+        shown=[item for item in found if item.preview],
+        more=len(good) - len(found),
+        has_warnings=any(item.warnings for item in found),
+        bad=bad,
+        scores=score_strips(others, ill) if ill and others else None,
+        pairs=[(k, v) for k, v in (("run", run_name), ("recipe", recipe)) if v],
+    )
+
+
+def detection_files(folder: Path) -> dict[str, Any]:
+    """What `write_detection_page` needs, as found in the output of `detect`."""
+    rows = read_rows(folder / "scores.csv")
+    first: Mapping[str, Any] = {}
+    for row in rows:
+        inside = folder / (row.get("key") or "") / "detection.json"
+        if row.get("key") and not row.get("problem") and inside.exists():
+            first = read_json(inside)
+            break
+    run_name = str(first.get("run") or "")
+    run = None
+    try:
+        run = read_json(Path(run_name) / "detector.json") if run_name else None
+    except BadInput:
+        # The run has moved: the page does without the number of subjects.
+        run = None
+    return {
+        "rows": rows,
+        "folder": folder,
+        "run": run if isinstance(run, dict) else None,
+        "run_name": run_name,
+        "recipe": str(first.get("recipe") or ""),
+    }
+
+
+def _found(number: int, row: Mapping[str, str], folder: Path, subjects: int | None, budget: Budget) -> Found:
+    key, p, volume = row.get("key") or "", real(row.get("p_value")), real(row.get("volume_ml"))
+    place = folder / key / "preview.png"
+    preview = link = ""
+    # Keys come from a file: never read a picture from outside the folder.
+    if place.is_file() and place.resolve().is_relative_to(folder.resolve()):
+        link = quote(f"{key}/preview.png")
+        address = data_uri(place.read_bytes())
+        preview = address if budget.take(address) else ""
+    return Found(
+        key=key,
+        anchor=f"scan-{number}",
+        score=plain(real(row.get("score"))),
+        p="–" if p is None else p_short(p),
+        words=p_in_words(p, subjects),
+        flagged={"True": "yes", "False": "no"}.get(row.get("flagged") or "", "–"),
+        volume="–" if volume is None else plain(volume),
+        components=row.get("components") or "–",
+        warnings=[words for words in (row.get("warnings") or "").split("; ") if words],
+        preview=preview,
+        link=link,
+    )
+
+
+def _unusual(row: Mapping[str, str]) -> tuple[float, float, str]:
+    p, score = real(row.get("p_value")), real(row.get("score"))
+    return (2.0 if p is None else p, -(score if score is not None else 0.0), row.get("key") or "")
+
+
+def _verdict(rows: Sequence[Mapping[str, str]], subjects: int | None) -> str:
+    if not rows:
+        return "No scan could be used."
+    flags = [row.get("flagged") for row in rows if row.get("flagged") in ("True", "False")]
+    least = p_in_words(real(rows[0].get("p_value")), subjects)
+    alpha = real(rows[0].get("alpha"))
+    if not flags or alpha is None:
+        return f"{count(len(rows), 'scan')}, none of which can be flagged: the calibration does not allow it."
+    flagged = flags.count("True")
+    expected = alpha * len(flags)
+    return (
+        f"{flagged} of {count(len(flags), 'scan')} flagged at {alpha:g}. If all were healthy, at most "
+        f"{plain(expected) if expected < 10 else round(expected)} would be expected to be. Most unusual: "
+        f"{rows[0].get('key')}; {least}."
+    )
