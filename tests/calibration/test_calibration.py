@@ -141,7 +141,7 @@ def test_round_trip_through_json() -> None:
 
 @pytest.mark.parametrize("saved", [None, [], {}, {"thresholds": {}, "scores": [], "n_scans": 0}])
 def test_other_json_is_refused(saved: object) -> None:
-    with pytest.raises(ValueError):
+    with pytest.raises(ValueError, match="calibration"):
         Calibration.from_json(saved)
 
 

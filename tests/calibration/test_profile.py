@@ -123,7 +123,7 @@ def test_round_trip_through_json(profile: TrainingProfile) -> None:
 
 @pytest.mark.parametrize("saved", [None, {}, {"histogram": 1}])
 def test_other_json_is_refused(saved: object) -> None:
-    with pytest.raises(ValueError):
+    with pytest.raises(ValueError, match="profile"):
         TrainingProfile.from_json(saved)
 
 
