@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,20 +30,24 @@ def smooth_field(space: Space, scale_mm: float, rng: np.random.Generator) -> Arr
     """
     counts = [int(np.ceil(side / scale_mm)) + 3 for side in space.extent]
     control = rng.standard_normal(counts, dtype=np.float32) / np.float32(_UNIT)
-    positions = [(np.arange(count) + 0.5) * space.spacing / scale_mm + 1 for count in space.shape]
+    positions: list[NDArray[Any]] = [
+        (np.arange(count) + 0.5) * space.spacing / scale_mm + 1 for count in space.shape
+    ]
     return evaluate_spline(control, positions)
 
 
 def resample_smooth(values: Array, source: Space, target: Space) -> Array:
     """Interpolate a smooth field from a coarse space onto a finer space of the same box, by cubic splines."""
     control = ndimage.spline_filter(values, order=3, mode="mirror", output=np.float32)
-    positions = [(np.arange(count) + 0.5) * target.spacing / source.spacing - 0.5 for count in target.shape]
+    positions: list[NDArray[Any]] = [
+        (np.arange(count) + 0.5) * target.spacing / source.spacing - 0.5 for count in target.shape
+    ]
     # Beyond the outermost voxel centres the spline is continued by reflection, as the filter assumes.
     padded = np.pad(control, 2, mode="reflect")
     return evaluate_spline(padded, [position + 2 for position in positions])
 
 
-def evaluate_spline(control: Array, positions: Sequence[NDArray[np.float64]]) -> Array:
+def evaluate_spline(control: Array, positions: Sequence[NDArray[Any]]) -> Array:
     """Evaluate a cubic B-spline with unit knot distance on the tensor grid of `positions`.
 
     Args:

@@ -69,8 +69,8 @@ def pick_centre(anatomy: Anatomy, weight: Array, rng: np.random.Generator) -> ND
         flat = np.cumsum(anatomy.brain.ravel(), dtype=np.float64)
     chosen = int(np.searchsorted(flat, rng.random() * flat[-1], side="right"))
     index = np.array(np.unravel_index(min(chosen, flat.size - 1), weight.shape))
-    index = index + rng.uniform(-0.5, 0.5, 3)
-    return np.asarray(anatomy.space.affine[:3, :3] @ index + anatomy.space.affine[:3, 3])
+    place = index + rng.uniform(-0.5, 0.5, 3)
+    return np.asarray(anatomy.space.affine[:3, :3] @ place + anatomy.space.affine[:3, 3])
 
 
 def nearest(anatomy: Anatomy, point: NDArray[np.float64]) -> tuple[int, int, int]:
