@@ -6,7 +6,7 @@ SHELL := /bin/bash
 PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/.installed
-SPEC ?= benchmarks/first_table.yaml
+SPEC ?= benchmarks/real-images.yaml
 BENCH_OUT ?= build/bench
 
 help:
@@ -52,7 +52,7 @@ format: setup
 	$(BIN)/ruff check --fix .
 
 docs: setup
-	$(BIN)/mkdocs build --strict
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 bench: setup
 	$(BIN)/unlesion bench $(SPEC) --out $(BENCH_OUT) --results benchmarks/results --resume
