@@ -69,6 +69,7 @@ def _cohort(name: str, rows: Sequence[Mapping[str, str]]) -> dict[str, Any]:
     done.sort(
         key=lambda row: (-(value if (value := real(row.get(ranking))) is not None else -1.0), _name(row))
     )
+    several = len({row.get("seed") for row in done}) > 1
     columns = [(column, title) for column, title, _ in COLUMNS if any(row.get(column) for row in done)]
     reference = _mean([real(row.get("voxel_prevalence")) for row in done]) if ranking == "voxel_ap" else 0.5
     versus = any(row.get("versus_reference") for row in done)
@@ -88,7 +89,7 @@ def _cohort(name: str, rows: Sequence[Mapping[str, str]]) -> dict[str, Any]:
         ],
         "figure": intervals(
             [
-                (_name(row), value, _ends(row, ranking))
+                (_name(row) + (f", seed {row.get('seed')}" if several else ""), value, _ends(row, ranking))
                 for row in done
                 if (value := real(row.get(ranking))) is not None
             ],
@@ -114,7 +115,7 @@ def _setting(row: Mapping[str, str]) -> list[str]:
         f"seed {row['seed']}" if row.get("seed") else "",
         f"{row['steps']} steps" if row.get("steps") else "",
         f"{minutes:.1f} min" if minutes else "",
-        f"looks for {row['sign']}" if row.get("sign") else "",
+        {"both": "both signs"}.get(row["sign"], f"{row['sign']} only") if row.get("sign") else "",
     ]
     return [part for part in parts if part]
 

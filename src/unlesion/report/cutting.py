@@ -40,7 +40,8 @@ def cut_case(
         window: image values drawn black and white.
         threshold: map value that becomes 1.
         healthy: like `image`.
-        lesions, found: like `anomaly`.
+        lesions: like `anomaly`, annotated.
+        found: like `anomaly`, what was found.
         spacing: mm along rows, columns (and slices).
         facts: printed beside the case.
     """

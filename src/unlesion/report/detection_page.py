@@ -124,7 +124,7 @@ def _found(number: int, row: Mapping[str, str], folder: Path, subjects: int | No
         anchor=f"scan-{number}",
         score=plain(real(row.get("score"))),
         p="–" if p is None else p_short(p),
-        words=p_in_words(p, subjects),
+        words=p_in_words(p, subjects).removesuffix(f" (compared with {subjects})"),
         flagged={"True": "yes", "False": "no"}.get(row.get("flagged") or "", "–"),
         volume="–" if volume is None else plain(volume),
         components=row.get("components") or "–",
@@ -151,6 +151,6 @@ def _verdict(rows: Sequence[Mapping[str, str]], subjects: int | None) -> str:
     expected = alpha * len(flags)
     return (
         f"{flagged} of {count(len(flags), 'scan')} flagged at {alpha:g}. If all were healthy, at most "
-        f"{plain(expected) if expected < 10 else round(expected)} would be expected to be. Most unusual: "
+        f"{expected:.2g} would be on average. Most unusual: "
         f"{rows[0].get('key')}; {least}."
     )

@@ -63,13 +63,13 @@ def plain(value: float | None) -> str:
 
 
 def percent(share: float | None) -> str:
-    """A share as per cent: "1.3 %"."""
+    """A share as per cent, with a space that does not break: "1.3 %"."""
     if share is None or not math.isfinite(share):
         return "–"
     value = 100 * share
     if value == 0:
-        return "0 %"
-    return f"{value:.2g} %" if value < 10 else f"{value:.0f} %"
+        return "0\u00a0%"
+    return f"{value:.2g}\u00a0%" if value < 10 else f"{value:.0f}\u00a0%"
 
 
 def count(many: int, what: str) -> str:

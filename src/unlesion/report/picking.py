@@ -15,6 +15,7 @@ from unlesion.evaluation.fidelity import Units
 from unlesion.evaluation.scan import EvaluatedScan
 from unlesion.report.cutting import cut_case
 from unlesion.report.gallery import Gallery, GalleryCase, Kind, as_kind
+from unlesion.report.numbers import percent
 from unlesion.report.slices import choose_slice
 from unlesion.report.words import p_short
 
@@ -82,7 +83,8 @@ class GalleryBuilder:
             found: like `anomaly`, what was found; by default the map above the threshold.
             subject: who it is from.
             pathology: printed.
-            score, p_value: of the scan; printed.
+            score: of the scan; printed.
+            p_value: of the scan; printed.
             dice: as measured, printed and ranked by; by default of `found`.
             spacing: mm along rows, columns, slices.
         """
@@ -204,10 +206,8 @@ class GalleryBuilder:
             facts["finding"] = pathology
         if anomalous and marked:
             facts["Dice"] = f"{numbers.dice:.2f}"
-            facts["lesion found"] = f"{100 * numbers.recall:.0f} %"
-        facts["false alarms" if anomalous else "above threshold"] = (
-            f"{100 * numbers.false_share:.2g} % of roi"
-        )
+            facts["lesion found"] = percent(numbers.recall)
+        facts["false alarms" if anomalous else "above threshold"] = f"{percent(numbers.false_share)} of roi"
         if anomalous and not marked:
             facts.pop("false alarms")
         if score is not None:

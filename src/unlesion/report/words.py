@@ -39,9 +39,9 @@ def p_in_words(p: float | None, n_subjects: int | None = None) -> str:
         return f"at most 1 healthy subject in {_one_in(p)} looks this unusual (none of the {n_subjects} compared did)"
     if p <= 0.2:
         return f"at most 1 healthy subject in {_one_in(p)} looks this unusual{rests}"
-    tenths = min(10, math.ceil(p * 10 - 1e-9))
+    tenths = round(p * 10)
     if tenths >= 10:
-        return f"nothing unusual: nearly every healthy subject looks at least like this{rests}"
+        return f"not unusual: nearly all healthy subjects look at least this unusual{rests}"
     lead = "not unusual: " if p >= 0.5 else ""
     return f"{lead}about {tenths} healthy subjects in 10 look at least this unusual{rests}"
 
