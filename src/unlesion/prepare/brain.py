@@ -4,8 +4,10 @@ The idea: the brain is what is as bright as the middle of the head (or brighter:
 the scalp, and stays whole when thin bridges through skull and meninges are cut. The scalp's fat is bright
 too, but hangs together with the head's surface, which the brain does not: the dark skull lies between.
 
-Judged by eye on slices of lgg_flair (train and val) and measured there: 99.5 % of the annotated lesion is
-kept, and of the bright tissue outside the brain (scalp, orbits, sinuses), 90 % is left out.
+Judged by eye on FLAIR slices of 60 patients with gliomas (lgg_flair, train and val) and measured there:
+99.5 % of the annotated lesion is kept, 91 % of what is brighter than 1.6 times the brain and no lesion (scalp,
+orbits, sinuses) is left out. A plain erosion of the head by 10 mm leaves out 60 %. Weakest in the topmost
+slices, where the scalp is cut lengthwise, and in the lowest, where lobes come in several parts.
 """
 
 from __future__ import annotations
@@ -23,6 +25,8 @@ Mask = NDArray[np.bool_]
 WORKING_MM = {True: 1.8, False: 2.5}
 
 SKIN_MM = 9.0  # nowhere is skin, skull and meninges together thinner
+MARROW_MM = 16.0  # no marrow of the skull lies deeper
+SHELL = 0.2  # a shell with more bright tissue than this is scalp or skull
 SCALP_MM = 30.0  # no scalp is thicker, except at the top of the head, where slices cut it lengthwise
 SURFACE_MM = 9.0  # bright tissue that comes this near to the surface is scalp
 BRIDGE_MM = 6.0  # bridges from brain to orbits and scalp are thinner than twice this
@@ -67,13 +71,14 @@ def _estimate(image: NDArray[np.float32], head: Mask, mm: tuple[float, ...]) -> 
 
     bright = head & (smooth > FAT * level) & (depth < SCALP_MM)
     scalp = _within(_touching(bright, head & (depth <= SURFACE_MM)), 1.5, mm)
-    tissue = (smooth > TISSUE * level) & (depth > SKIN_MM) & ~scalp
+    skin = _skin(smooth > FAT * level, depth)
+    tissue = (smooth > TISSUE * level) & (depth > skin) & ~scalp
 
     thickness = _depth(tissue, mm)
     cores = thickness > min(BRIDGE_MM, 0.5 * float(thickness.max()))
     labels, count = ndimage.label(cores)
     if count == 0:
-        return depth > max(SKIN_MM, 0.5 * float(depth.max()))
+        return depth > max(skin, 0.5 * float(depth.max()))
     # Deep parts weigh more than those at the surface: the brain beats the muscles of the neck.
     weights = ndimage.sum_labels(depth**2, labels, np.arange(1, count + 1))
     core = np.isin(labels, np.flatnonzero(weights > SECOND_PART * weights.max()) + 1)
@@ -83,7 +88,20 @@ def _estimate(image: NDArray[np.float32], head: Mask, mm: tuple[float, ...]) -> 
     steps = max(1, round(REGROW_MM / min(mm)))
     brain = ndimage.binary_dilation(brain, iterations=steps, mask=passable | brain)
     brain = ndimage.binary_fill_holes(_close(brain, SULCUS_MM, mm))
-    return np.asarray(brain & (depth > SKIN_MM) & ~scalp)
+    return np.asarray(brain & (depth > skin) & ~scalp)
+
+
+def _skin(bright: Mask, depth: NDArray[np.float32]) -> float:
+    """How deep in mm the bright shells of the head reach: fat, and marrow between the skull's tables.
+
+    A shell counts if a good part of it is bright; a tumour at the brain's edge is a part of a shell only.
+    """
+    deepest = SKIN_MM
+    for start in np.arange(SKIN_MM, MARROW_MM, 1.0):
+        shell = bright[(depth > start) & (depth <= start + 1.0)]
+        if shell.size and shell.mean() > SHELL:
+            deepest = float(start) + 1.5
+    return deepest
 
 
 def _brain_level(image: NDArray[np.float32], depth: NDArray[np.float32]) -> float:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 from collections.abc import Callable, Iterator
-from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
+from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Executor, Future, wait
 from dataclasses import fields
 from itertools import islice
 from pathlib import Path
@@ -13,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from unlesion.errors import BadInput
+from unlesion.errors import BadInput, UnlesionError
 from unlesion.files import cannot_write, whole_folder, write_json
 from unlesion.prepare.item import Failure, Item, fingerprint, make_item, read_item
 from unlesion.prepare.recipe import Recipe
@@ -26,6 +27,9 @@ Progress = Callable[[int, int], None]
 
 # Scans handed to the executor ahead of being done; more would only hold memory.
 AHEAD = 64
+
+# What an item knows beside its arrays; it stands in the rows of the index.
+FACTS = ("spacing", "slice_mm", "placement", "scan_shape", "offset", "scale", "annotated", "warnings")
 
 
 def prepare_cohort(
@@ -122,6 +126,11 @@ def _work(tasks: Iterator[tuple[Entry, Recipe, Path]], executor: Executor | None
             running.update(executor.submit(make_item, *task) for task in islice(tasks, len(finished)))
             for future in finished:
                 yield future.result()
+    except BrokenExecutor as error:
+        raise UnlesionError(
+            "a worker process died while preparing scans (out of memory?); run the same command again, "
+            "perhaps with fewer --jobs: what is done is kept"
+        ) from error
     finally:
         for future in running:
             future.cancel()
@@ -150,7 +159,7 @@ def _gather(
         slices = int(item.images.shape[0])
         rows.append({**_row(entry), **item.facts, "first": first, "slices": slices, "fingerprint": mark})
         first += slices
-    name = "data-" + fingerprint_of_all([mark for _, mark in kept])
+    name = "data-" + hashlib.sha256("\n".join(mark for _, mark in kept).encode()).hexdigest()[:16]
     folder = out / name
     if not (folder.is_dir() and old is not None and old.images.shape[0] == first):
         with whole_folder(folder) as partial:
@@ -171,13 +180,6 @@ def _gather(
             shutil.rmtree(other, ignore_errors=True)
 
 
-def fingerprint_of_all(marks: list[str]) -> str:
-    """A short name for an ordered set of items."""
-    import hashlib
-
-    return hashlib.sha256("\n".join(marks).encode()).hexdigest()[:16]
-
-
 def _fetch(out: Path, mark: str, old: PreparedStore | None, known: dict[str, int]) -> Item:
     if old is not None and mark in known:
         where = old.slices_of(known[mark])
@@ -194,9 +196,6 @@ def _fetch(out: Path, mark: str, old: PreparedStore | None, known: dict[str, int
     if item is None:
         raise BadInput(f"{_part(out, mark)}: vanished or damaged while it was being used; run it again")
     return item
-
-
-FACTS = ("spacing", "slice_mm", "placement", "scan_shape", "offset", "scale", "annotated", "warnings")
 
 
 def _fill(

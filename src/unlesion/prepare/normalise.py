@@ -7,7 +7,7 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 # Values stay near 0 to 1; what is brighter than anything healthy is kept up to here.
 CEILING = 1.5
@@ -45,20 +45,32 @@ class Intensity:
 class NormaliseStep(BaseModel):
     """How intensities become comparable.
 
+    "median" is the default for MRI, by measurement. On tumour slices of lgg_flair (val; the tumour covers
+    over a tenth of the brain) it moves the median of the *healthy* tissue by -5 % against healthy slices,
+    percentiles 1 and 99 by -45 %: the tumour itself is the 99th percentile. Plain brightness then finds the
+    lesions' pixels with AP 0.69 instead of 0.37. Median and interquartile range were alike (-5.5 %, AP 0.66)
+    and give up the zero of the scanner, at which nothing is.
+
     Attributes:
-        how: "percentiles" maps percentile `low` of the region to 0 and `high` to 1; "median" maps the
-            background (0, or the darkest voxel where values are negative) to 0 and the region's median
-            to `median_at`; "none" leaves values as they are.
+        how: "median" maps 0 to 0 and the region's median to `median_at` (values that go well below 0, as
+            z-scores do, start at percentile 1 instead of 0); "percentiles" maps percentile `low` of the
+            region to 0 and `high` to 1; "none" leaves values as they are.
         low, high: percentiles, for "percentiles".
         median_at: where the median goes, for "median".
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    how: Literal["percentiles", "median", "none"] = "percentiles"
+    how: Literal["percentiles", "median", "none"] = "median"
     low: float = Field(default=1.0, ge=0, lt=100)
     high: float = Field(default=99.0, gt=0, le=100)
     median_at: float = Field(default=0.5, gt=0, le=1)
+
+    @model_validator(mode="after")
+    def _ordered(self) -> NormaliseStep:
+        if self.low >= self.high:
+            raise ValueError(f"low ({self.low:g}) must be below high ({self.high:g})")
+        return self
 
     def fit(self, voxels: NDArray[np.float32], region: NDArray[np.bool_]) -> Intensity:
         """The offset and scale of a scan, from its voxels (C, rows, columns, slices) in the region."""
@@ -69,13 +81,14 @@ class NormaliseStep(BaseModel):
         if self.how == "none" or values.size == 0:
             return 0.0, 1.0
         if self.how == "median":
-            offset = 0.0
-            scale = (float(np.median(values)) - offset) / self.median_at
+            dark, middle, bright = np.percentile(values, [1, 50, 99])
+            offset = float(dark) if dark < -0.05 * (bright - dark) else 0.0
+            scale = (float(middle) - offset) / self.median_at
         else:
             low, high = np.percentile(values, [self.low, self.high])
             offset, scale = float(low), float(high - low)
-        if not scale > 0:
-            # A region that is nearly flat: fall back on its whole range, and at last on 1.
+        if not scale > 1e-6 * float(np.abs(values).max()):
+            # Most of the region has one value (or its median is 0): its whole range, and at last 1.
             offset = float(values.min())
-            scale = float(values.max() - values.min()) or 1.0
+            scale = float(values.max()) - offset or 1.0
         return offset, scale

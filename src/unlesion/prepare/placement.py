@@ -38,7 +38,7 @@ class Placement:
     @property
     def inverse(self) -> NDArray[np.float64]:
         """(4, 4): canonical scan index to prepared index."""
-        return np.linalg.inv(self.matrix)
+        return np.asarray(np.linalg.inv(self.matrix), dtype=np.float64)
 
     @property
     def shrinkage(self) -> tuple[float, float, float]:

@@ -34,10 +34,14 @@ class RoiStep(BaseModel):
     """How the region is found.
 
     Attributes:
-        how: "given_or_nonzero": the roi that came with the scan, else every voxel that is not background;
-            "head": everything but air; "brain": skull-stripped scans as "given_or_nonzero", else an
-            estimate of the brain inside the head; "body": the picture without black borders; "whole".
+        how: "given_or_nonzero": every voxel that is not background, inside the roi that came with the scan
+            if one did; "head": that roi, else everything but air; "brain": see below; "body": the picture
+            without black borders (and inside the roi); "whole": all of it, whatever came with the scan.
         erode_mm: taken off the region's edge before learning and scoring.
+
+    "brain" takes the first of these that applies: a roi that leaves tissue out is somebody's brain mask and
+    is used as it is (`is_choice`); a skull-stripped scan is used where it is not background (`is_stripped`);
+    in a head, the brain is estimated (`brain.estimate`).
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -50,11 +54,12 @@ class RoiStep(BaseModel):
         if self.how == "whole":
             return Region(mask=np.ones(scan.grid.shape, dtype=bool), stripped=False)
         image = scan.voxels[0] if scan.channels == 1 else scan.voxels.mean(axis=0)
-        if self.how == "body":
-            return Region(mask=foreground.without_borders(image), stripped=False)
-        if self.how == "head":
-            return _or_whole(foreground.head(image), stripped=False)
         given = scan.roi if scan.roi is not None and scan.roi.any() else None
+        if self.how == "body":
+            body = foreground.without_borders(image)
+            return _or_whole(body if given is None else body & given, stripped=False)
+        if self.how == "head":
+            return _or_whole(foreground.head(image) if given is None else given, stripped=False)
         if self.how == "given_or_nonzero":
             return _or_whole(_nonzero(scan, given), stripped=True)
         return self._brain(scan, image, given, spacing)

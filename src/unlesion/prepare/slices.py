@@ -28,4 +28,4 @@ class SliceStep(BaseModel):
         high = bottom + self.highest * (top - bottom)
         count = max(1, int((high - low) / self.step_mm + 1e-6))
         first = (low + high) / 2 - (count - 1) * self.step_mm / 2
-        return first + self.step_mm * np.arange(count)
+        return np.asarray(first + self.step_mm * np.arange(count), dtype=np.float64)

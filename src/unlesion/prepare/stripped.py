@@ -10,7 +10,7 @@ from unlesion.prepare import foreground
 
 Spacing = tuple[float, float, float]
 
-# The four bounds lie in wide gaps: measured over stripped T1, T1CE, T2 and FLAIR of four sources (volumes,
+# The bounds lie in wide gaps: measured over stripped T1, T1CE, T2 and FLAIR of four sources (volumes,
 # slices, JPEG artefacts) and 557 slices of whole heads from many scanners, some with air set to 0.
 LEAST_BACKGROUND = 0.25
 LEAST_AGREEMENT = 0.96
@@ -29,13 +29,11 @@ def is_stripped(image: NDArray[np.float32], spacing: Spacing) -> bool:
     4. the object has no bright rim, as the fat of the scalp is.
     """
     background = foreground.commonest_edge_value(image)
-    same = float((image == background).mean())
-    if same < LEAST_BACKGROUND:
+    if float((image == background).mean()) < LEAST_BACKGROUND:
         return False
-    coarse = tuple(slice(None, None, max(1, int(2.0 / size))) for size in spacing)
-    if image.shape[2] == 1:
-        coarse = (slice(None), slice(None), slice(None))
-    image = image[coarse]
+    flat = image.shape[2] == 1
+    steps = [1 if flat else max(1, int(2.0 / size)) for size in spacing]
+    image = image[tuple(slice(None, None, step) for step in steps)]
     found = foreground.nonzero(image[None])
     expected = foreground.head(image)
     size = float(found.sum())
@@ -44,15 +42,16 @@ def is_stripped(image: NDArray[np.float32], spacing: Spacing) -> bool:
     spill = float(((image != background) & ~found).sum()) / max(size, 1.0)
     if agreement < LEAST_AGREEMENT or spill > MOST_SPILL:
         return False
-    steps = [part.step or 1 for part in coarse]
-    mm = [size * step for size, step in zip(spacing, steps, strict=True)]
-    depth = ndimage.distance_transform_edt(
-        found[..., 0] if found.shape[2] == 1 else found, sampling=mm[: 2 + (found.shape[2] > 1)]
-    )
+    return not _has_bright_rim(image, found, [size * step for size, step in zip(spacing, steps, strict=True)])
+
+
+def _has_bright_rim(image: NDArray[np.float32], found: NDArray[np.bool_], mm: list[float]) -> bool:
+    axes = 2 if image.shape[2] == 1 else 3
+    depth = ndimage.distance_transform_edt(found.squeeze(axis=2) if axes == 2 else found, sampling=mm[:axes])
     depth = depth.reshape(found.shape)
     rim = image[(depth > 1.0) & (depth <= 6.0)]
     core = image[depth > min(20.0, 0.6 * float(depth.max()))]
     if rim.size == 0 or core.size == 0:
-        return True
-    lifted = float(np.median(core)) - background
-    return bool(float(np.percentile(rim, 75)) - background <= BRIGHTEST_RIM * lifted)
+        return False
+    dark = float(image[~found].min())
+    return bool(np.percentile(rim, 75) - dark > BRIGHTEST_RIM * (np.median(core) - dark))

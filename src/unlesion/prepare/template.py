@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
@@ -9,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from unlesion.prepare import foreground
 from unlesion.prepare.roi import Region
 from unlesion.scans.scan import Scan
 
@@ -48,38 +50,35 @@ def brain_template() -> tuple[NDArray[np.float32], NDArray[np.float64]]:
 
 
 def frame(scan: Scan, region: Region, spacing: Spacing, *, start: Frame) -> Frame:
-    """The frame of the template, carried to the scan; `start` (centre and size) where that fails."""
-    from dataclasses import replace
+    """The frame of the template, carried to the scan; `start` (centre and size) where that fails.
 
+    Args:
+        scan: a volume; its first channel is registered.
+        region: its brain.
+        spacing: mm per voxel.
+        start: the frame by centre and size, from which the registration starts.
+    """
     from unlesion.prepare.align import Frame
 
     template, origin = brain_template()
     inside = template > 0.05
     low, high = (bound * COARSE_MM + origin for bound in _bounds(inside))
-    centre = (low + high) / 2
-
-    # The frame has its origin in the middle of the template's brain in-plane, and template heights.
-    def to_template(matrix: NDArray[np.float64]) -> NDArray[np.float64]:
-        shift = np.eye(4)
-        shift[:2, 3] = centre[:2]
-        return matrix @ shift
-
-    guess = start.to_scan.copy()
-    shift = np.eye(4)
-    shift[:2, 3] = -centre[:2]
+    # Frames have their origin in the middle of the field in-plane, the template's coordinates elsewhere.
+    middle = np.eye(4)
+    middle[:2, 3] = (low + high)[:2] / 2
+    guess = start.to_scan @ np.linalg.inv(middle)
     # The tops of the brains meet: the bottom depends on how much of the stem a scan shows.
-    shift[2, 3] = start.top - high[2]
-    guess = guess @ shift
+    guess[:3, 3] += guess[:3, 2] * (start.top - high[2])
     try:
         matrix = _register(scan, region, spacing, guess)
         problem = _problem(matrix, guess, region, inside, origin, spacing)
     except RuntimeError as error:
-        matrix, problem = guess, f"the registration stopped ({str(error).strip().splitlines()[-1]})"
+        problem = f"the registration stopped ({str(error).strip().splitlines()[-1]})"
     if problem:
         warning = f"not aligned to the template, {problem}: centred instead"
         return replace(start, warnings=(*start.warnings, warning))
     return Frame(
-        to_scan=to_template(matrix),
+        to_scan=matrix @ middle,
         extent_mm=(float(high[0] - low[0]), float(high[1] - low[1])),
         bottom=float(low[2]),
         top=float(high[2]),
@@ -143,16 +142,11 @@ def _coarse(
     if region.mask.any():
         top = float(np.percentile(scan.voxels[0][region.mask], 99))
         image = np.clip(image, 0, top) / (top or 1.0)
-    shape = [size // step for size, step in zip(image.shape, steps, strict=True)]
-    cut = image[tuple(slice(0, size * step) for size, step in zip(shape, steps, strict=True))]
-    for axis, step in enumerate(steps):
-        parts = list(cut.shape)
-        parts[axis : axis + 1] = [parts[axis] // step, step]
-        cut = cut.reshape(parts).mean(axis=axis + 1)
+    cut = foreground.block_mean(image, steps)
     mm = np.array(spacing)
     first = (np.array(steps) - 1) / 2 * mm
     size = mm * steps
-    return cut.astype(np.float32), (float(size[0]), float(size[1]), float(size[2])), first
+    return cut, (float(size[0]), float(size[1]), float(size[2])), first
 
 
 def _itk(array: NDArray[Any], spacing: Spacing, origin: NDArray[np.float64]) -> Any:
