@@ -15,6 +15,11 @@ from unlesion.cli import methods, phantom, prepare, report, train
 from unlesion.cli.console import log_traceback
 from unlesion.errors import UnlesionError
 
+KEPT = "interrupted; what was finished is kept (train: go on with --resume; detect, prepare: the same again)"
+
+# The shell's code for a program that Ctrl-C ended; typer gives it instead of the exception.
+INTERRUPTED = 130
+
 NOTICE = "For research use only; not a medical device."
 
 app = typer.Typer(
@@ -54,15 +59,19 @@ def run(arguments: list[str] | None = None) -> int:
     """Run the command line; the exit code."""
     try:
         code = app(args=arguments, standalone_mode=False)
+        if code == INTERRUPTED:
+            raise KeyboardInterrupt
         return int(code) if isinstance(code, int) else 0
     except UnlesionError as error:
         _complain(str(error))
         return error.exit_code
     except typer.Exit as stop:
+        if stop.exit_code == INTERRUPTED:
+            _complain(KEPT)
         return int(stop.exit_code)
     except (KeyboardInterrupt, typer.Abort):
-        _complain("interrupted; what was finished is kept (train: go on with --resume, detect and prepare: same again)")
-        return 130
+        _complain(KEPT)
+        return INTERRUPTED
     except Exception as error:
         if _is_usage_error(error):
             error.show()  # type: ignore[attr-defined]
