@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from unlesion.report.building import build_report
 from unlesion.report.gallery import Gallery, GalleryCase
-from unlesion.report.looking import look_at
 from unlesion.report.picking import GalleryBuilder
 from unlesion.report.preview import write_preview
 from unlesion.report.slices import choose_slice, choose_slices
@@ -17,7 +16,6 @@ __all__ = [
     "build_report",
     "choose_slice",
     "choose_slices",
-    "look_at",
     "p_in_words",
     "write_preview",
 ]

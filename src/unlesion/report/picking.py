@@ -31,7 +31,7 @@ class GalleryBuilder:
 
     Args:
         threshold: of the map, which 1 % of healthy voxels exceed; None without calibration: then colours
-            are fixed by the first healthy scan's 99th percentile.
+            are fixed by the 99th percentile of the first scan's map.
         each: cases per heading.
         seed: of the random draw, which depends on the scans' names alone, not on their order.
     """
