@@ -52,11 +52,8 @@ def methods_page() -> str:
     ]
     for name in method_names():
         about = describe(name)
-        sizes = [
-            f"{preset['parameters']:,} at {preset['image_size']} px"
-            for preset in (about["presets"].get(p) for p in ("tiny", "cpu", "gpu", "paper"))
-            if preset is not None
-        ]
+        presets = [about["presets"].get(preset) for preset in ("tiny", "cpu", "gpu", "paper")]
+        sizes = [f"{p['parameters']:,} at {p['image_size']} px" if p else "–" for p in presets]
         lines.append(f"| [{name}]({name}.md) | {about['family']} | {about['title']} | {' | '.join(sizes)} |")
     return "\n".join([*lines, "", "For research use only; not a medical device.", ""])
 
