@@ -163,7 +163,9 @@ def training(folder: Path) -> None:
         began = time.perf_counter()
         for step in range(steps):
             with torch.autocast("cpu", torch.bfloat16, enabled=half):
-                loss = phase.loss(network, batch, StepContext(generator=generator, progress=0, step=step))["loss"]
+                loss = phase.loss(network, batch, StepContext(generator=generator, progress=0, step=step))[
+                    "loss"
+                ]
             optimizer.zero_grad(set_to_none=True)
             loss.backward()
             torch.nn.utils.clip_grad_norm_(network.parameters(), phase.clip_norm or 1.0)
@@ -174,7 +176,9 @@ def training(folder: Path) -> None:
     pairs = [(ours(turn), bare()) for turn in range(3)]
     ratio = statistics.median(one / other for one, other in pairs)
     print(f"training dae/cpu, {steps} steps of {config.batch} images, three turns each")
-    print(f"  ours {statistics.median(p[0] for p in pairs):.0f} images/s (batches drawn, EMA, history, checkpoints)")
+    print(
+        f"  ours {statistics.median(p[0] for p in pairs):.0f} images/s (batches drawn, EMA, history, checkpoints)"
+    )
     print(f"  bare {statistics.median(p[1] for p in pairs):.0f} images/s (one fixed batch, optimiser only)")
     print(f"  ratio {ratio:.2f}")
 

@@ -8,10 +8,23 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-FIELDS = ("path", "mask_path", "subject", "scan", "position", "modality", "label", "pathology", "split", "group")
+FIELDS = (
+    "path",
+    "mask_path",
+    "subject",
+    "scan",
+    "position",
+    "modality",
+    "label",
+    "pathology",
+    "split",
+    "group",
+)
 
 
-def draw_head(rng: np.random.Generator, *, size: int = 48, lesion: bool = False) -> tuple[np.ndarray, np.ndarray]:
+def draw_head(
+    rng: np.random.Generator, *, size: int = 48, lesion: bool = False
+) -> tuple[np.ndarray, np.ndarray]:
     """A grey ellipse with two darker ventricles, 8 bit; with a bright blob and its mask if asked for."""
     rows, columns = np.mgrid[-1 : 1 : size * 1j, -1 : 1 : size * 1j]
     inside = (rows / 0.85) ** 2 + (columns / 0.7) ** 2 < 1

@@ -105,4 +105,3 @@ def write_detection(
             "notice": "For research use only; not a medical device.",
         },
     )
-

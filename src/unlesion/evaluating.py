@@ -150,7 +150,9 @@ def evaluate_maps(
 
     calibration = calibrate_maps(maps, cohort, on_problem=warn)
     if calibration is None:
-        warn(f"{maps}: no maps of healthy rows of split 'val': Dice at a healthy rate and p-values stay undefined")
+        warn(
+            f"{maps}: no maps of healthy rows of split 'val': Dice at a healthy rate and p-values stay undefined"
+        )
     evaluator = Evaluator(
         calibrations={} if calibration is None else {"native": calibration},
         name=Path(maps).name,

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Sized
+from contextlib import AbstractContextManager, contextmanager
 from typing import Protocol, TypeVar
 
 T = TypeVar("T")
@@ -22,7 +22,7 @@ class Advance(Protocol):
 
 # Makes a bar: label and total in, a context with `Advance` out. Handed down from the command line,
 # so that no other room knows how progress is shown.
-Bars = Callable[[str, float | None], "contextmanager[Advance]"]  # type: ignore[valid-type]
+Bars = Callable[[str, float | None], AbstractContextManager[Advance]]
 
 
 @contextmanager
@@ -45,7 +45,7 @@ def shown(label: str, total: float | None = None) -> Iterator[Advance]:
 
 def track(items: Iterable[T], *, label: str, total: int | None = None, bars: Bars = silent) -> Iterator[T]:
     """Go through `items` with a bar."""
-    if total is None and hasattr(items, "__len__"):
+    if total is None and isinstance(items, Sized):
         total = len(items)
     with bars(label, total) as advance:
         for item in items:
@@ -56,8 +56,14 @@ def track(items: Iterable[T], *, label: str, total: int | None = None, bars: Bar
 @contextmanager
 def _terminal(label: str, total: float | None) -> Iterator[Advance]:
     from rich.console import Console
-    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
-    from rich.progress import TimeRemainingColumn
+    from rich.progress import (
+        BarColumn,
+        Progress,
+        TaskProgressColumn,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
 
     columns = (
         TextColumn("{task.description}"),
@@ -73,7 +79,9 @@ def _terminal(label: str, total: float | None) -> Iterator[Advance]:
         task = progress.add_task(label, total=total, note="")
 
         def advance(amount: float = 1.0, *, note: str = "", total: float | None = None) -> None:
-            progress.update(task, advance=amount, note=note, **({} if total is None else {"total": total}))
+            if total is not None:
+                progress.update(task, total=total)
+            progress.update(task, advance=amount, note=note)
 
         yield advance
 

@@ -55,6 +55,19 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def trained(pictures: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run of a small denoising autoencoder on the pictures."""
     out = tmp_path_factory.mktemp("trained") / "run"
-    words = ["train", pictures, "--method", "dae", "--preset", "tiny", "--steps", 60, "--out", out, "--jobs", 1]
+    words = [
+        "train",
+        pictures,
+        "--method",
+        "dae",
+        "--preset",
+        "tiny",
+        "--steps",
+        60,
+        "--out",
+        out,
+        "--jobs",
+        1,
+    ]
     assert run([str(word) for word in words]) == 0
     return out

@@ -62,7 +62,9 @@ def test_a_bad_scan(unlesion: Command, trained: Path, tmp_path: Path, name: str)
     assert not list((tmp_path / "out").rglob("anomaly*"))
 
 
-def test_a_volume_for_a_run_of_pictures_says_so_or_works(unlesion: Command, trained: Path, tmp_path: Path) -> None:
+def test_a_volume_for_a_run_of_pictures_says_so_or_works(
+    unlesion: Command, trained: Path, tmp_path: Path
+) -> None:
     path = save(tmp_path / "volume.nii.gz", noise(30, 30, 30).astype(np.float32))
     said = unlesion("detect", trained, path, "--out", tmp_path / "out", "--jobs", 1)
     assert said.code in (0, 2)
@@ -97,7 +99,9 @@ def test_a_bad_manifest(unlesion: Command, pictures: Path, tmp_path: Path, name:
     folder = tmp_path / "cohort"
     shutil.copytree(pictures.parent, folder)
     (folder / "manifest.csv").write_bytes(MANIFESTS[name])
-    said = unlesion("train", folder / "manifest.csv", "--method", "atlas", "--preset", "tiny", "--out", tmp_path / "run")
+    said = unlesion(
+        "train", folder / "manifest.csv", "--method", "atlas", "--preset", "tiny", "--out", tmp_path / "run"
+    )
     assert said.code == 2
     assert said.complaint
     assert not (tmp_path / "run" / "detector.json").exists()
@@ -146,7 +150,9 @@ def test_one_subject_only(unlesion: Command, tmp_path: Path) -> None:
     assert "one healthy subject" in said.complaint
 
 
-def test_alpha_that_n_cannot_support(unlesion: Command, trained: Path, pictures: Path, tmp_path: Path) -> None:
+def test_alpha_that_n_cannot_support(
+    unlesion: Command, trained: Path, pictures: Path, tmp_path: Path
+) -> None:
     said = unlesion("detect", trained, pictures, "--alpha", 0.01, "--out", tmp_path / "out")
     assert said.code == 2
     assert "4 healthy subjects" in said.complaint
@@ -182,7 +188,18 @@ def test_a_run_of_another_version_or_a_damaged_one(
 
 def test_a_store_of_another_recipe(unlesion: Command, trained: Path, pictures: Path, tmp_path: Path) -> None:
     store = tmp_path / "store"
-    words = ["prepare", pictures, "--recipe", "slices", "--set", "recipe.size=48", "--out", store, "--jobs", 1]
+    words = [
+        "prepare",
+        pictures,
+        "--recipe",
+        "slices",
+        "--set",
+        "recipe.size=48",
+        "--out",
+        store,
+        "--jobs",
+        1,
+    ]
     assert unlesion(*words).code == 0
     said = unlesion("detect", trained, store, "--out", tmp_path / "out", "--jobs", 1)
     assert said.code == 2

@@ -31,14 +31,23 @@ def test_detect_writes_results_in_the_space_of_the_scan(
     unlesion: Command, trained: Path, pictures: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "out"
-    said = unlesion("detect", trained, pictures, "--where", "split=test", "--out", out, "--alpha", 0.2, "--jobs", 1)
+    said = unlesion(
+        "detect", trained, pictures, "--where", "split=test", "--out", out, "--alpha", 0.2, "--jobs", 1
+    )
     assert said.code == 0, said.err
     rows = list(csv.DictReader((out / "scores.csv").open()))
     assert [row["key"] for row in rows] == [f"s{number}" for number in range(12, 18)]
     assert all(0 < float(row["p_value"]) <= 1 for row in rows)
     lesion = out / "s15"
     found = {path.name for path in lesion.iterdir()}
-    assert {"healthy.npy", "anomaly.npy", "lesions.npy", "lesions.png", "preview.png", "detection.json"} <= found
+    assert {
+        "healthy.npy",
+        "anomaly.npy",
+        "lesions.npy",
+        "lesions.png",
+        "preview.png",
+        "detection.json",
+    } <= found
     image = np.asarray(Image.open(pictures.parent / "s15.png"))
     for name in ("healthy", "anomaly", "lesions"):
         assert np.load(lesion / f"{name}.npy").shape == image.shape
@@ -56,7 +65,9 @@ def test_detect_writes_results_in_the_space_of_the_scan(
     assert np.mean(mean["anomalous"]) > np.mean(mean["healthy"])
 
 
-def test_a_second_detect_skips_what_is_done(unlesion: Command, trained: Path, pictures: Path, tmp_path: Path) -> None:
+def test_a_second_detect_skips_what_is_done(
+    unlesion: Command, trained: Path, pictures: Path, tmp_path: Path
+) -> None:
     words = ["detect", trained, pictures, "--where", "split=test", "--out", tmp_path / "out", "--jobs", 1]
     assert unlesion(*words).code == 0
     before = {p: p.stat().st_mtime_ns for p in (tmp_path / "out").rglob("anomaly.npy")}
@@ -108,7 +119,9 @@ def test_evaluate_compare_and_maps_of_anybody(
     assert "difference +0.000" in said.out
 
 
-def test_calibrate_on_ones_own_scans(unlesion: Command, trained: Path, pictures: Path, tmp_path: Path) -> None:
+def test_calibrate_on_ones_own_scans(
+    unlesion: Command, trained: Path, pictures: Path, tmp_path: Path
+) -> None:
     out = tmp_path / "mine"
     said = unlesion("calibrate", trained, pictures, "--where", "split=train,val", "--out", out, "--jobs", 1)
     assert said.code == 0, said.err
@@ -120,7 +133,18 @@ def test_calibrate_on_ones_own_scans(unlesion: Command, trained: Path, pictures:
 
 def test_prepare_once_and_train_on_the_store(unlesion: Command, pictures: Path, tmp_path: Path) -> None:
     store = tmp_path / "store"
-    words = ["prepare", pictures, "--recipe", "slices", "--set", "recipe.size=32", "--out", store, "--jobs", 1]
+    words = [
+        "prepare",
+        pictures,
+        "--recipe",
+        "slices",
+        "--set",
+        "recipe.size=32",
+        "--out",
+        store,
+        "--jobs",
+        1,
+    ]
     assert unlesion(*words).code == 0
     said = unlesion(
         "train", store, "--method", "atlas", "--preset", "tiny", "--out", tmp_path / "run", "--jobs", 1

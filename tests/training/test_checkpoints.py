@@ -15,7 +15,9 @@ def test_a_checkpoint_comes_back_as_it_was(tmp_path: Path) -> None:
     shared = torch.arange(6.0)
     saved = {
         "state_dict": {"a": shared, "b": shared[:3], "empty": torch.zeros(0), "whole": torch.tensor(3)},
-        "optimizer_states": [{"state": {0: {"step": torch.tensor(4.0)}}, "param_groups": [{"betas": (0.9, 0.99)}]}],
+        "optimizer_states": [
+            {"state": {0: {"step": torch.tensor(4.0)}}, "param_groups": [{"betas": (0.9, 0.99)}]}
+        ],
         "loops": {"nested": {"none": None, "flag": True, "text": "x", "number": 2, "list": [1, (2, 3)]}},
     }
     SafeCheckpointIO().save_checkpoint(saved, tmp_path / "last.safetensors")

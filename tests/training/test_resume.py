@@ -52,7 +52,9 @@ def _place(out: Path) -> tuple[int, int]:
 
 
 @pytest.mark.parametrize(("stage", "step"), [(0, 20), (1, 10)])
-def test_kill_dash_nine_changes_nothing(pictures: Path, whole: Path, tmp_path: Path, stage: int, step: int) -> None:
+def test_kill_dash_nine_changes_nothing(
+    pictures: Path, whole: Path, tmp_path: Path, stage: int, step: int
+) -> None:
     out = tmp_path / "run"
     process = start(pictures, out)
     wait_for_step(process, out, stage, step)
@@ -121,5 +123,3 @@ def test_stages_follow_each_other_and_freeze_the_rest(whole: Path) -> None:
     assert stages == sorted(stages)
     assert {"first", "second"} == set(stages)
     assert Detector.load(whole).record["steps"] == {"first": 120, "second": 40}
-
-

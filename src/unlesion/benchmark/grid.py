@@ -149,7 +149,9 @@ class Bench:
             "learn": learn.digest,
             "test": test.digest,
             "seed": cell.seed,
-            "budget": {"minutes": self.spec.minutes, "steps": self.spec.steps} if method_learns(cell) else None,
+            "budget": {"minutes": self.spec.minutes, "steps": self.spec.steps}
+            if method_learns(cell)
+            else None,
         }
 
     def _measure(
@@ -213,9 +215,7 @@ class Bench:
         healthy = learn.select(split="train", label="healthy")
         out = self.out / "stores" / f"{spec.name}-{recipe.digest}"
         with counted(self.bars, "prepare") as progress:
-            store, failures = prepare_cohort(
-                healthy, recipe, out, executor=self.executor, progress=progress
-            )
+            store, failures = prepare_cohort(healthy, recipe, out, executor=self.executor, progress=progress)
         for failure in failures:
             self.tell(f"  left out: {failure.message}")
         return store

@@ -82,9 +82,17 @@ def markdown(rows: Sequence[Mapping[str, Any]], *, command: str) -> str:
         parts.append("|" + "---|" * len(heads))
         for row in mine:
             if row["status"] != "done":
-                parts.append(f"| {row['method']} | {row['preset']} | {row['seed']} | failed: {row['problem']} |")
+                parts.append(
+                    f"| {row['method']} | {row['preset']} | {row['seed']} | failed: {row['problem']} |"
+                )
                 continue
-            cells = [row["method"], row["preset"], row["seed"], row.get("steps") or "–", row.get("sign") or "–"]
+            cells = [
+                row["method"],
+                row["preset"],
+                row["seed"],
+                row.get("steps") or "–",
+                row.get("sign") or "–",
+            ]
             cells += [_cell(row, name) for name in columns]
             if versus:
                 cells.append(_versus(row))

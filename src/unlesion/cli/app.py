@@ -10,9 +10,21 @@ from typing import Annotated
 import typer
 
 from unlesion import __version__
-from unlesion.cli import bench, calibrate, compare, demo, detect, doctor, evaluate
-from unlesion.cli import methods, phantom, prepare, report, train
-from unlesion.cli.console import log_traceback
+from unlesion.cli import (
+    bench,
+    calibrate,
+    compare,
+    demo,
+    detect,
+    doctor,
+    evaluate,
+    methods,
+    phantom,
+    prepare,
+    report,
+    train,
+)
+from unlesion.cli.console import command_line, log_traceback
 from unlesion.errors import UnlesionError
 
 KEPT = "interrupted; what was finished is kept (train: go on with --resume; detect, prepare: the same again)"
@@ -31,7 +43,20 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-for verb in (demo, methods, phantom, prepare, train, calibrate, detect, evaluate, compare, bench, report, doctor):
+for verb in (
+    demo,
+    methods,
+    phantom,
+    prepare,
+    train,
+    calibrate,
+    detect,
+    evaluate,
+    compare,
+    bench,
+    report,
+    doctor,
+):
     app.command(name=verb.__name__.rpartition(".")[2])(verb.command)
 
 
@@ -57,6 +82,7 @@ def main(arguments: list[str] | None = None) -> None:
 
 def run(arguments: list[str] | None = None) -> int:
     """Run the command line; the exit code."""
+    command_line(sys.argv[1:] if arguments is None else arguments)
     try:
         code = app(args=arguments, standalone_mode=False)
         if code == INTERRUPTED:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import shlex
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from unlesion.cli.console import Console
+from unlesion.cli.console import Console, command_line
 from unlesion.cli.options import Device, Jobs, Out, Quiet, pick_device, workers
 from unlesion.errors import BadInput
 
@@ -42,7 +40,7 @@ def command(
             bars=console.bars,
             device=pick_device(device),
             tell=console.tell,
-            command=shlex.join(["unlesion", *sys.argv[1:]]),
+            command=command_line(),
         ).run()
     from unlesion.report import build_report
 
@@ -50,4 +48,6 @@ def command(
     console.tell(f"{out / 'leaderboard.md'}: {len(rows)} rows; look at {page}")
     failed = [row for row in rows if row["status"] != "done"]
     if failed:
-        raise BadInput(f"{len(failed)} of {len(rows)} rows failed: {failed[0]['method']}: {failed[0]['problem']}")
+        raise BadInput(
+            f"{len(failed)} of {len(rows)} rows failed: {failed[0]['method']}: {failed[0]['problem']}"
+        )

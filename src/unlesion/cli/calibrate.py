@@ -9,7 +9,18 @@ from typing import Annotated
 import typer
 
 from unlesion.cli.console import Console
-from unlesion.cli.options import Channels, Device, Jobs, Out, Quiet, Volume, Where, open_cohort, pick_device, workers
+from unlesion.cli.options import (
+    Channels,
+    Device,
+    Jobs,
+    Out,
+    Quiet,
+    Volume,
+    Where,
+    open_cohort,
+    pick_device,
+    workers,
+)
 from unlesion.errors import BadInput
 
 
@@ -38,7 +49,12 @@ def command(
     console = Console(quiet=quiet)
     with workers(jobs) as executor:
         calibrations = calibrate_detector(
-            detector, opened, executor=executor, bars=console.bars, device=pick_device(device), warn=console.warn
+            detector,
+            opened,
+            executor=executor,
+            bars=console.bars,
+            device=pick_device(device),
+            warn=console.warn,
         )
     calibrated = detector.with_calibration(calibrations)
     calibrated.record = {

@@ -12,7 +12,9 @@ if TYPE_CHECKING:
 
 
 def command(
-    evaluations: Annotated[list[Path], typer.Argument(help="Two or more output folders of evaluate; of the same scans.")],
+    evaluations: Annotated[
+        list[Path], typer.Argument(help="Two or more output folders of evaluate; of the same scans.")
+    ],
     out: Annotated[Path | None, typer.Option("--out", help="Folder for compare.json.")] = None,
 ) -> None:
     """Compare every pair of evaluations, subject by subject: second minus first."""

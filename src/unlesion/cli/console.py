@@ -14,6 +14,16 @@ from unlesion.progress import Bars, shown, silent
 
 _log = logging.getLogger("unlesion")
 
+# The words after `unlesion`, set once a command runs.
+_words: list[str] = []
+
+
+def command_line(words: list[str] | None = None) -> str:
+    """The command as one types it; `words` sets what it is from now on."""
+    if words is not None:
+        _words[:] = words
+    return shlex.join(["unlesion", *_words])
+
 
 class Console:
     """Talks to the user of one command.
@@ -53,8 +63,7 @@ class Console:
         _log.addHandler(handler)
         _log.setLevel(logging.INFO)
         _log.propagate = False
-        words = " ".join(shlex.quote(word) for word in sys.argv[1:])
-        _log.info("unlesion %s: %s", __version__, words)
+        _log.info("version %s: %s", __version__, command_line())
 
 
 def log_traceback() -> None:

@@ -10,7 +10,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from unlesion.cli.console import Console
-from unlesion.cli.options import Channels, Device, Jobs, Out, Quiet, Volume, Where, open_cohort, pick_device, workers
+from unlesion.cli.options import (
+    Channels,
+    Device,
+    Jobs,
+    Out,
+    Quiet,
+    Volume,
+    Where,
+    open_cohort,
+    pick_device,
+    workers,
+)
 from unlesion.errors import BadInput
 from unlesion.files import read_json, whole_file
 
@@ -30,10 +41,12 @@ def command(
     scans: Annotated[list[Path], typer.Argument(help="Images, folders, manifests or prepared stores.")],
     out: Out,
     alpha: Annotated[
-        float | None, typer.Option("--alpha", help="Share of healthy scans that may be flagged; 0.05 where supported.")
+        float | None,
+        typer.Option("--alpha", help="Share of healthy scans that may be flagged; 0.05 where supported."),
     ] = None,
     rate: Annotated[
-        float, typer.Option("--rate", help="Healthy voxels above the lesion threshold: 0.001, 0.005, 0.01 or 0.05.")
+        float,
+        typer.Option("--rate", help="Healthy voxels above the lesion threshold: 0.001, 0.005, 0.01 or 0.05."),
     ] = 0.01,
     where: Where = None,
     channels: Channels = None,
@@ -90,7 +103,13 @@ def command(
                         folder = out / key
                         write_preview(folder / "preview.png", swept.scan, found, calibration=calibration)
                         write_detection(
-                            found, swept.scan, folder, run=str(run), recipe=detector.recipe.digest, scale=scale, mark=mark
+                            found,
+                            swept.scan,
+                            folder,
+                            run=str(run),
+                            recipe=detector.recipe.digest,
+                            scale=scale,
+                            mark=mark,
                         )
                     except BadInput as error:
                         problem = str(error)
@@ -104,7 +123,9 @@ def command(
     page = build_report(out)
     console.tell(f"{out / 'scores.csv'}: {len(entries) - len(problems)} scans; look at {page}")
     if problems:
-        raise BadInput(f"{len(problems)} of {len(entries)} scans could not be used (named above); the others are in {out}")
+        raise BadInput(
+            f"{len(problems)} of {len(entries)} scans could not be used (named above); the others are in {out}"
+        )
 
 
 def _done(folder: Path, mark: str) -> bool:

@@ -29,7 +29,13 @@ def command(
         try:
             detector = Detector.load(what)
             if not detector.calibrations:
-                findings.append({"where": str(what), "level": "warning", "what": "not calibrated; use `unlesion calibrate`"})
+                findings.append(
+                    {
+                        "where": str(what),
+                        "level": "warning",
+                        "what": "not calibrated; use `unlesion calibrate`",
+                    }
+                )
         except BadInput as error:
             findings.append({"where": str(what), "level": "error", "what": str(error)})
     else:

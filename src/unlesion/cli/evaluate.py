@@ -9,8 +9,19 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from unlesion.cli.console import Console
-from unlesion.cli.options import Channels, Device, Jobs, Out, Quiet, Volume, Where, open_cohort, pick_device, workers
-from unlesion.cli.options import split_words
+from unlesion.cli.options import (
+    Channels,
+    Device,
+    Jobs,
+    Out,
+    Quiet,
+    Volume,
+    Where,
+    open_cohort,
+    pick_device,
+    split_words,
+    workers,
+)
 from unlesion.errors import BadInput
 
 if TYPE_CHECKING:
@@ -19,10 +30,14 @@ if TYPE_CHECKING:
 
 
 def command(
-    what: Annotated[Path, typer.Argument(metavar="RUN|MAPS", help="A run, or a folder of maps laid out as detect's.")],
+    what: Annotated[
+        Path, typer.Argument(metavar="RUN|MAPS", help="A run, or a folder of maps laid out as detect's.")
+    ],
     cohort: Annotated[Path, typer.Argument(help="Scans with labels, and masks where there are lesions.")],
     out: Out,
-    split: Annotated[str, typer.Option("--split", help="Splits to evaluate on, by commas, or 'all'.")] = "test",
+    split: Annotated[
+        str, typer.Option("--split", help="Splits to evaluate on, by commas, or 'all'.")
+    ] = "test",
     where: Where = None,
     channels: Channels = None,
     volume: Volume = None,
@@ -44,14 +59,22 @@ def command(
         detector = Detector.load(what)
         with workers(jobs if len(chosen) > 2 else 1) as executor:
             bad = evaluate_into(
-                detector, chosen, out, split=split, executor=executor, console=console, device=pick_device(device)
+                detector,
+                chosen,
+                out,
+                split=split,
+                executor=executor,
+                console=console,
+                device=pick_device(device),
             )
     else:
         bad = _evaluate_maps(what, opened, chosen, out, split, console)
     page = build_report(out)
     console.tell(f"{out / 'metrics.json'}: {len(chosen) - bad} scans; look at {page}")
     if bad:
-        raise BadInput(f"{bad} of {len(chosen)} scans could not be evaluated (named above); the numbers are of the others")
+        raise BadInput(
+            f"{bad} of {len(chosen)} scans could not be evaluated (named above); the numbers are of the others"
+        )
 
 
 def evaluate_into(
@@ -94,7 +117,9 @@ def _chosen(opened: Cohort, split: str) -> Cohort:
     return chosen
 
 
-def _evaluate_maps(maps: Path, opened: Cohort, chosen: Cohort, out: Path, split: str, console: Console) -> int:
+def _evaluate_maps(
+    maps: Path, opened: Cohort, chosen: Cohort, out: Path, split: str, console: Console
+) -> int:
     from unlesion.evaluating import evaluate_maps
     from unlesion.report import GalleryBuilder
 

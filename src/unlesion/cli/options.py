@@ -21,28 +21,32 @@ if TYPE_CHECKING:
 
 Where = Annotated[
     list[str] | None,
-    typer.Option("--where", metavar="COL=A,B", help="Only rows with these values; OR inside one, AND across repeats."),
+    typer.Option(
+        "--where", metavar="COL=A,B", help="Only rows with these values; OR inside one, AND across repeats."
+    ),
 ]
 Channels = Annotated[
     str | None,
-    typer.Option("--channels", metavar="T1,T2", help="Join rows of a scan with these modalities into channels."),
+    typer.Option(
+        "--channels", metavar="T1,T2", help="Join rows of a scan with these modalities into channels."
+    ),
 ]
 Set = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="NAME=VALUE", help="A setting, such as method.beta=2 or recipe.size=128."),
 ]
 Device = Annotated[str, typer.Option("--device", help="auto, cpu or cuda.")]
-Jobs = Annotated[int, typer.Option("--jobs", min=0, help="Processes that read and prepare scans; 0: one per core.")]
+Jobs = Annotated[
+    int, typer.Option("--jobs", min=0, help="Processes that read and prepare scans; 0: one per core.")
+]
 Quiet = Annotated[bool, typer.Option("--quiet", help="Say only what went wrong.")]
 Out = Annotated[Path, typer.Option("--out", help="Folder to write.")]
-Volume = Annotated[
-    int | None, typer.Option("--volume", min=0, help="Which volume of 4-D files, from 0.")
-]
+Volume = Annotated[int | None, typer.Option("--volume", min=0, help="Which volume of 4-D files, from 0.")]
 Seed = Annotated[int, typer.Option("--seed", min=0, help="Same seed, same result.")]
 
 
 def split_words(text: str | None) -> tuple[str, ...]:
-    """"T1,T2" -> ("T1", "T2")."""
+    """Words between commas: `T1,T2` is ("T1", "T2")."""
     return tuple(word.strip() for word in (text or "").split(",") if word.strip())
 
 
@@ -56,7 +60,9 @@ def open_cohort(
         from unlesion.prepare import store_cohort
 
         if channels:
-            raise BadInput(f"--channels {channels}: {source} is a prepared store; join channels when preparing it")
+            raise BadInput(
+                f"--channels {channels}: {source} is a prepared store; join channels when preparing it"
+            )
         return _entries_where(store_cohort(source), where or [])
     return Cohort.open(source, where=where or (), channels=split_words(channels), volume=volume)
 
@@ -119,5 +125,10 @@ def workers(jobs: int) -> Iterator[Executor | None]:
 def _start_worker() -> None:
     # Ctrl-C is for the main process, which then lets the workers finish the scan in hand.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS"):
+    for name in (
+        "OMP_NUM_THREADS",
+        "OPENBLAS_NUM_THREADS",
+        "MKL_NUM_THREADS",
+        "ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS",
+    ):
         os.environ[name] = "1"

@@ -15,8 +15,12 @@ from unlesion.errors import BadInput
 def command(
     out: Out,
     n: Annotated[int, typer.Option("--n", min=1, help="Number of virtual subjects.")] = 100,
-    modality: Annotated[str, typer.Option("--modality", help="T1, T2, FLAIR, PD; several by commas.")] = "FLAIR",
-    on: Annotated[Path | None, typer.Option("--on", help="Implant lesions into healthy scans (to come).")] = None,
+    modality: Annotated[
+        str, typer.Option("--modality", help="T1, T2, FLAIR, PD; several by commas.")
+    ] = "FLAIR",
+    on: Annotated[
+        Path | None, typer.Option("--on", help="Implant lesions into healthy scans (to come).")
+    ] = None,
     seed: Seed = 0,
     jobs: Jobs = 0,
     quiet: Quiet = False,

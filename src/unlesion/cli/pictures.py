@@ -25,7 +25,9 @@ def builder_for(detector: Detector) -> GalleryBuilder:
     return GalleryBuilder(threshold=None if calibration is None else calibration.thresholds["fpr_001"])
 
 
-def save_healthy_gallery(detector: Detector, cohort: Cohort | Sequence[Entry], run: Path, *, device: str) -> None:
+def save_healthy_gallery(
+    detector: Detector, cohort: Cohort | Sequence[Entry], run: Path, *, device: str
+) -> None:
     """Show a run a few healthy scans that it did not learn from, evenly taken from the cohort."""
     from unlesion.evaluating import evaluated
 

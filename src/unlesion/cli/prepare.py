@@ -44,4 +44,6 @@ def command(
         console.warn(failure.message)
     console.tell(f"{out}: {len(store.scans)} scans, {len(store.positions)} slices")
     if failures:
-        raise BadInput(f"{len(failures)} of {len(opened)} scans could not be prepared (named above); the rest is in {out}")
+        raise BadInput(
+            f"{len(failures)} of {len(opened)} scans could not be prepared (named above); the rest is in {out}"
+        )

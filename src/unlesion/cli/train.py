@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -24,6 +24,9 @@ from unlesion.cli.options import (
     workers,
 )
 
+if TYPE_CHECKING:
+    from unlesion.prepare import PreparedStore
+
 
 def command(
     cohort: Annotated[Path, typer.Argument(help="Manifest, folder or prepared store.")],
@@ -31,8 +34,12 @@ def command(
     method: Annotated[str, typer.Option("--method", help="See `unlesion methods`.")],
     recipe: Annotated[str | None, typer.Option("--recipe", help="Name or file; chosen if left out.")] = None,
     preset: Annotated[str, typer.Option("--preset", help="tiny, cpu, gpu or paper.")] = "cpu",
-    minutes: Annotated[float | None, typer.Option("--minutes", help="Budget of all stages; 5 by default.")] = None,
-    steps: Annotated[str | None, typer.Option("--steps", help="Instead: a total, or STAGE=N,STAGE=N.")] = None,
+    minutes: Annotated[
+        float | None, typer.Option("--minutes", help="Budget of all stages; 5 by default.")
+    ] = None,
+    steps: Annotated[
+        str | None, typer.Option("--steps", help="Instead: a total, or STAGE=N,STAGE=N.")
+    ] = None,
     seed: Seed = 0,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with an interrupted run.")] = False,
     where: Where = None,
@@ -71,7 +78,7 @@ def command(
             seed=seed,
             settings=settings,
             resume=resume,
-            store=stored(cohort, opened),
+            store=stored(cohort),
             executor=executor,
             bars=console.bars,
             device=pick_device(device),
@@ -86,7 +93,7 @@ def command(
     console.tell(f"{out}: trained in {detector.record['total_minutes']} minutes; look at {page}")
 
 
-def stored(source: Path, opened: object) -> object:
+def stored(source: Path) -> PreparedStore | None:
     """The prepared store behind a cohort, if it is one."""
     if is_store(source):
         from unlesion.prepare import PreparedStore

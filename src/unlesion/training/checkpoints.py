@@ -28,7 +28,9 @@ class SafeCheckpointIO(CheckpointIO):
         with whole_file(Path(path)) as partial:
             save_file(tensors, partial, metadata={"state": json.dumps(state)})
 
-    def load_checkpoint(self, path: Any, map_location: Any = None, weights_only: Any = None) -> dict[str, Any]:
+    def load_checkpoint(
+        self, path: Any, map_location: Any = None, weights_only: Any = None
+    ) -> dict[str, Any]:
         """Read a checkpoint that `save_checkpoint` wrote.
 
         Raises:

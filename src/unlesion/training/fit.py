@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import lightning.pytorch as pl
 import torch
@@ -171,7 +172,7 @@ class _Reporter(Callback):
         return steps / share if share else None
 
 
-def _precision(wanted: str, device: str) -> str:
+def _precision(wanted: str, device: str) -> Literal["32-true", "bf16-mixed"]:
     """Lightning's name of the precision; bfloat16 only where the hardware multiplies in it."""
     if wanted == "32":
         return "32-true"

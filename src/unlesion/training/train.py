@@ -231,9 +231,8 @@ def _recipe(
     store: PreparedStore | None,
     tell: Callable[[str], None],
 ) -> Recipe:
-    if store is not None:
-        if wanted is None and not over:
-            return store.recipe
+    if store is not None and wanted is None and not over:
+        return store.recipe
     if isinstance(wanted, Recipe):
         recipe = wanted
     else:
