@@ -115,6 +115,7 @@ class TableRow:
     oracle: bool
     native: str
     shared: str
+    defined: bool
     why: str
 
 
@@ -152,5 +153,6 @@ def _row(meaning: Meaning, metrics: Mapping[str, Any], shared: Mapping[str, Any]
         oracle=meaning.oracle,
         native=number(metrics, meaning.place),
         shared="" if look_up(shared, meaning.place) is None else number(shared, meaning.place),
-        why="" if value_of(metrics, meaning.place) is not None else why_not(metrics, meaning.place),
+        defined=value_of(metrics, meaning.place) is not None,
+        why=why_not(metrics, meaning.place),
     )

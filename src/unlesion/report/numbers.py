@@ -35,9 +35,9 @@ def interval_of(metrics: Any, place: str) -> tuple[float, float] | None:
 
 
 def why_not(metrics: Any, place: str) -> str:
-    """Why the metric at `place` is undefined; "" where nothing is said."""
+    """Why the metric at `place`, or its interval, is undefined; "" where nothing is said."""
     found = look_up(metrics, place)
-    return str(found.get("why") or "") if isinstance(found, Mapping) else ""
+    return str(found.get("why") or found.get("ci_why") or "") if isinstance(found, Mapping) else ""
 
 
 def number(metrics: Any, place: str | None = None) -> str:

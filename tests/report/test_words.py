@@ -1,0 +1,76 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.report import scenes
+from unlesion.report.numbers import number, percent, plain, value_of
+from unlesion.report.words import calibration_in_words, evaluation_verdict, p_in_words, p_short
+
+
+@pytest.mark.parametrize(
+    ("p", "subjects", "words"),
+    [
+        (1 / 50, 49, "at most 1 healthy subject in 50 looks this unusual (none of the 49 compared did)"),
+        (2 / 50, 49, "at most 1 healthy subject in 25 looks this unusual (compared with 49)"),
+        (0.02, None, "at most 1 healthy subject in 50 looks this unusual"),
+        (0.5, 1, "more unusual than the one healthy subject compared with"),
+        (1 / 3, 2, "more unusual than each of the 2 healthy subjects compared with"),
+        (1.0, 20, "not unusual: nearly all healthy subjects look at least this unusual (compared with 20)"),
+        (None, None, "not known: the run is not calibrated"),
+    ],
+)
+def test_p_in_words(p: float | None, subjects: int | None, words: str) -> None:
+    assert p_in_words(p, subjects) == words
+
+
+@given(st.floats(min_value=1e-5, max_value=1.0))
+def test_a_p_value_is_never_written_smaller_than_it_is(p: float) -> None:
+    assert float(p_short(p)) >= p - 1e-9
+
+
+def test_few_healthy_subjects_are_said_plainly() -> None:
+    assert "1/9" in calibration_in_words(8)
+    assert "needs 19" in calibration_in_words(8)
+    assert "needs 19" not in calibration_in_words(19)
+    assert "Not calibrated" in calibration_in_words(None)
+
+
+def test_the_verdict_holds_all_that_is_needed_to_judge_it() -> None:
+    words = evaluation_verdict(scenes.metrics())
+    for part in (
+        "40 subjects",
+        "52 scans",
+        "0.541 [0.480, 0.603]",
+        "0.031",
+        "0.430 [0.300, 0.500]",
+        "1.3\u00a0%",
+    ):
+        assert part in words
+
+
+def test_the_verdict_admits_what_may_be_chance() -> None:
+    metrics = scenes.metrics()
+    metrics["image"]["auroc"] = scenes.metric(0.55, 0.42, 0.66)
+    assert "chance" in evaluation_verdict(metrics)
+    metrics["n"]["subjects"] = 3
+    assert "no claim" in evaluation_verdict(metrics)
+    assert "no metric is defined" in evaluation_verdict({})
+
+
+def test_numbers_are_read_bare_or_wrapped() -> None:
+    assert value_of({"n": {"scans": 3}}, "n.scans") == 3
+    assert value_of({"n": {"scans": {"value": 3}}}, "n.scans") == 3
+    assert value_of({"n": {"scans": {"value": None}}}, "n.scans") is None
+    assert value_of({"n": 3}, "n.scans") is None
+    assert number({"a": {"value": None, "ci": None}}, "a") == "–"
+    assert [plain(v) for v in (0.0, 0.12345, 12.345, 123.45, 12345.0, float("nan"))] == [
+        "0",
+        "0.123",
+        "12.35",
+        "123.5",
+        "1.23e+04",
+        "–",
+    ]
+    assert percent(0.0131) == "1.3\u00a0%"
