@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shutil
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -161,11 +160,6 @@ class Gallery:
             threshold=threshold,
             calibrated=calibrated,
         )
-
-
-def remove_gallery(folder: Path) -> None:
-    """Remove a gallery, if there is one."""
-    shutil.rmtree(folder, ignore_errors=True)
 
 
 def as_kind(case: GalleryCase, kind: Kind) -> GalleryCase:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -50,7 +50,6 @@ class Group:
     words: str
     strips: list[Strip]
     left_out: int = 0
-    columns: list[str] = field(default_factory=list)
 
 
 def write_page(path: Path, template: str, **content: Any) -> Path:
@@ -113,8 +112,7 @@ def group_of(title: str, words: str, cases: Iterable[GalleryCase], budget: Budge
         if not budget.take("".join(address for _, address in strip.tiles)):
             break
         strips.append(strip)
-    columns = [name for name, _ in max((s.tiles for s in strips), key=len, default=[])]
-    return Group(title, words, strips, left_out=len(cases) - len(strips), columns=columns)
+    return Group(title, words, strips, left_out=len(cases) - len(strips))
 
 
 def scale_words(gallery: Gallery | None) -> dict[str, str] | None:
