@@ -29,7 +29,10 @@ def head(image: NDArray[np.float32]) -> NDArray[np.bool_]:
     lifted = np.sqrt(np.clip(image - float(np.percentile(image, 1)), 0, None))
     smooth = ndimage.gaussian_filter(lifted, (1.0, 1.0, 0.0))
     found = smooth > 0.8 * otsu(smooth)
-    return fill_holes(largest(found))
+    # The scalp may be a ring of its own around a dark skull: fill it, slice by slice (a head is open below),
+    # before the largest component is chosen, or that would be the brain alone.
+    filled = np.stack([ndimage.binary_fill_holes(plane) for plane in np.moveaxis(found, 2, 0)], axis=2)
+    return largest(filled)
 
 
 def without_borders(image: NDArray[np.float32]) -> NDArray[np.bool_]:

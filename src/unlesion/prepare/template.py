@@ -103,7 +103,6 @@ def _register(
     first.SetTranslation((to_mm[:3, :3] @ middle + to_mm[:3, 3] - middle).tolist())
 
     registration = sitk.ImageRegistrationMethod()
-    registration.SetNumberOfThreads(1)
     # Mutual information: the scan may be a T2 or FLAIR, the template is a T1. Every voxel is used, so
     # that no random sampling makes two runs differ.
     registration.SetMetricAsMattesMutualInformation(numberOfHistogramBins=32)
@@ -123,7 +122,13 @@ def _register(
     registration.SetSmoothingSigmasPerLevel([4.0, 0.0])
     registration.SmoothingSigmasAreSpecifiedInPhysicalUnitsOn()
     registration.SetInitialTransform(first, inPlace=True)
-    registration.Execute(fixed, moving_image)
+    # The metric has threads of its own, and the order of their sums makes runs differ in the last digits.
+    threads = sitk.ProcessObject.GetGlobalDefaultNumberOfThreads()
+    sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(1)
+    try:
+        registration.Execute(fixed, moving_image)
+    finally:
+        sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(threads)
 
     linear = np.array(first.GetMatrix()).reshape(3, 3)
     offset = np.array(first.GetTranslation()) + middle - linear @ middle
