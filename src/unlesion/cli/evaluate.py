@@ -101,7 +101,7 @@ def evaluate_into(
         bars=console.bars,
         device=device,
         warn=console.warn,
-        on_scan=lambda scan, row: builder.look(scan),
+        on_scan=builder.look,
     )
     builder.finish().save(out / "gallery")
     return bad
@@ -132,7 +132,7 @@ def _evaluate_maps(
         split=split,
         bars=console.bars,
         warn=console.warn,
-        on_scan=lambda scan, row: builder.look(scan),
+        on_scan=builder.look,
     )
     builder.finish().save(out / "gallery")
     return bad
