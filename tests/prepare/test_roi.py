@@ -132,3 +132,11 @@ def test_real_heads_and_stripped_brains(real_data) -> None:
     for row in [r for r in rows if r["source"] == "oasis_t1_2d"][::16]:
         scan = read_scan(real_data / row["path"], key=row["path"])
         assert RoiStep(how="brain").find(scan, (1.5, 1.5, 1.0)).stripped, row["path"]
+
+
+def test_the_ends_of_a_slab_are_not_the_surface_of_the_head() -> None:
+    image, inside, _ = head_parts()
+    slab = np.repeat(image[::2, ::2, None], 12, axis=2).astype(np.float32)
+    found = brain.estimate(slab, foreground.head(slab), (1.9, 1.9, 3.0))
+    for number in (0, 6, 11):
+        assert dice(found[:, :, number], inside[::2, ::2]) > 0.9

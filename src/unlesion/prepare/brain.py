@@ -118,10 +118,10 @@ def _brain_level(image: NDArray[np.float32], depth: NDArray[np.float32]) -> floa
 
 
 def _depth(mask: Mask, mm: tuple[float, ...]) -> NDArray[np.float32]:
-    """Distance in mm to the outside; the picture's edge is outside."""
-    padded = np.pad(mask, 1)
+    """Distance in mm to the outside; the edge of a slice is outside, the ends of a stack of slices are not."""
+    padded = np.pad(mask, [(1, 1), (1, 1), (0, 0)][: mask.ndim])
     depth = ndimage.distance_transform_edt(padded, sampling=mm)
-    return np.asarray(depth[(slice(1, -1),) * mask.ndim], dtype=np.float32)
+    return np.asarray(depth[1:-1, 1:-1], dtype=np.float32)
 
 
 def _within(mask: Mask, reach: float, mm: tuple[float, ...]) -> Mask:
