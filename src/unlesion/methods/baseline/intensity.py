@@ -28,8 +28,9 @@ class IntensityConfig(MethodConfig):
 class Intensity(Method):
     """Histogram-equalised grey value inside the roi; nothing is learnt.
 
-    Maps: `equalised`, 0 (darkest) to 1 (brightest pixel of the image); and `contrast`, the same from
-    -1 to 1, for lesions that are dark, or either.
+    Maps: `equalised`, 0 (darkest) to 1 (brightest pixel of the image); `contrast`, the same from -1 to
+    1, for lesions that are dark, or either; and `plain`, the recipe's normalised grey value, mean of
+    the channels, which is the harder baseline where the recipe's normalisation withstands lesions.
     """
 
     name = "intensity"
@@ -63,4 +64,5 @@ class Intensity(Method):
         signed = 2.0 * equalise(batch.images, batch.roi, bins=self.config.bins) - 1.0
         contrast: Tensor = combine_channels(signed, self.config.channels) * batch.roi[:, 0]
         equalised = (contrast + 1.0) / 2.0 * batch.roi[:, 0]
-        return Evidence(healthy=None, maps={"equalised": equalised, "contrast": contrast})
+        plain = batch.images.mean(dim=1) * batch.roi[:, 0]
+        return Evidence(healthy=None, maps={"equalised": equalised, "contrast": contrast, "plain": plain})
