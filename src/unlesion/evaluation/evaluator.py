@@ -193,6 +193,11 @@ class Evaluator:
             self._lesions += label_components(truth)[1] if marked else 0
             row["lesion_voxels"] = marked
             row["lesion_ml"] = None if scan.voxel_ml is None else marked * scan.voxel_ml
+            if marked and scan.image is not None:
+                # Says which lesions brightness alone would find; 0.5 is the median of tissue in the
+                # recipes for MRI.
+                units = scan.units or Units.of(scan.image, scan.roi)
+                row["lesion_brightness"] = float(units.apply(scan.image)[:, truth].mean())
         self._identity.append(f"{scan.key}\x1f{scan.label}\x1f{size}\x1f{marked}")
         return row
 

@@ -1,0 +1,54 @@
+"""Mean AP per scan by how bright the lesion is, method against reference, paired by subject.
+
+    python benchmarks/by_brightness.py work/real-images/evaluations/lgg_flair intensity-seed0 dae-seed0
+
+Brightness is the lesion's mean in the recipe's units, where 0.5 is the median of the tissue. Scans are put
+into thirds by it. Intervals: 95 %, bootstrap over subjects. For research use only.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+
+def table(folder: Path, reference: str, method: str, *, replicates: int = 2000) -> pd.DataFrame:
+    """A row per third of brightness."""
+    wanted = ["key", "subject", "ap", "lesion_brightness"]
+    one = pd.read_csv(folder / reference / "scans.csv").dropna(subset=["ap", "lesion_brightness"])
+    two = pd.read_csv(folder / method / "scans.csv")
+    both = one[wanted].merge(two[["key", "ap"]], on="key", suffixes=("", "_method"))
+    both["third"] = pd.qcut(both["lesion_brightness"], 3, labels=["darkest", "middle", "brightest"])
+    rng = np.random.default_rng(0)
+    rows = []
+    for third, part in both.groupby("third", observed=True):
+        gain = part["ap_method"] - part["ap"]
+        groups = [gain[part["subject"] == subject].to_numpy() for subject in part["subject"].unique()]
+        drawn = [
+            np.concatenate([groups[i] for i in rng.integers(0, len(groups), len(groups))]).mean()
+            for _ in range(replicates)
+        ]
+        low, high = np.percentile(drawn, [2.5, 97.5])
+        rows.append(
+            {
+                "lesions": third,
+                "brightness": f"{part['lesion_brightness'].min():.2f} to {part['lesion_brightness'].max():.2f}",
+                "scans": len(part),
+                "subjects": len(groups),
+                reference: round(part["ap"].mean(), 3),
+                method: round(part["ap_method"].mean(), 3),
+                "difference": f"{gain.mean():+.3f} [{low:+.3f}, {high:+.3f}]",
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+if __name__ == "__main__":
+    if len(sys.argv) < 4:
+        sys.exit("give: FOLDER REFERENCE METHOD [METHOD ...]")
+    for name in sys.argv[3:]:
+        print(table(Path(sys.argv[1]), sys.argv[2], name).to_string(index=False))
+        print()
