@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import pairwise
+from typing import Any
 
 from torch import Tensor, nn
 
@@ -65,7 +66,11 @@ class StridedDecoder(nn.Module):
                 layer("BatchNorm", dims)(b),
                 nn.LeakyReLU(slope),
             ]
-        steps.append(layer("Conv", dims)(widths[-1], channels, 1))
+        last: Any = layer("Conv", dims)(widths[-1], channels, 1)
+        # Starting at a middle grey also keeps SSIM losses away from the negative of the image, which
+        # is as good to them: luminance and structure both change their sign.
+        nn.init.constant_(last.bias, 0.5)
+        steps.append(last)
         self.steps = nn.Sequential(*steps)
 
     def forward(self, features: Tensor) -> Tensor:

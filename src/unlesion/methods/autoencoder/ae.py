@@ -78,7 +78,7 @@ class AutoEncoder(Method):
         },
         "cpu": {
             "image_size": 64, "batch": 32, "widths": (16, 32, 64, 64), "kernel": 4, "reduced": 64,
-            "latent": 64, "dropout": 0.0, "learning_rate": 1e-3,
+            "latent": 16, "dropout": 0.0, "learning_rate": 1e-3,
         },
         "gpu": {"image_size": 128, "batch": 64, "learning_rate": 1e-3, "dropout": 0.1},
         "paper": {"image_size": 128, "batch": 128},

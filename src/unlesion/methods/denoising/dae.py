@@ -84,7 +84,7 @@ class DenoisingAutoEncoder(Method):
     )
     presets = {
         "tiny": {"image_size": 32, "batch": 16, "widths": (8, 16, 32), "learning_rate": 3e-3},
-        "cpu": {"image_size": 64, "batch": 16, "widths": (24, 48, 96), "learning_rate": 1e-3},
+        "cpu": {"image_size": 64, "batch": 16, "widths": (24, 48, 96), "learning_rate": 3e-3},
         "gpu": {"image_size": 128, "batch": 32, "widths": (32, 64, 128, 256), "learning_rate": 5e-4},
         "paper": {"image_size": 128, "batch": 16, "half_cycles": 21},
     }

@@ -69,7 +69,7 @@ class VariationalAutoEncoder(Method):
         },
         "cpu": {
             "image_size": 64, "batch": 32, "widths": (16, 32, 64, 64), "kernel": 4, "reduced": 64,
-            "latent": 64, "dropout": 0.0, "learning_rate": 1e-3, "warmup": 0.2, "smoothing": 1.0,
+            "latent": 16, "dropout": 0.0, "learning_rate": 1e-3, "warmup": 0.2, "smoothing": 1.0,
         },
         "gpu": {"image_size": 128, "batch": 64, "learning_rate": 1e-3, "warmup": 0.1},
         "paper": {"image_size": 128, "batch": 8},
