@@ -16,6 +16,8 @@ class TrainingConfig(BaseModel):
         precision: "bf16" computes in bfloat16 where that is safe and pays; "auto" uses it where the
             processor multiplies it in hardware.
         mirror: also show every image flipped left to right.
+        contrast: bend the grey values of every image by a random power, up to 2 ** contrast either way, so
+            that a scanner with another contrast is not itself an anomaly; 0 for never.
         checkpoint_seconds: an interrupted training loses at most this much.
     """
 
@@ -25,4 +27,5 @@ class TrainingConfig(BaseModel):
     ema: float = Field(0.999, ge=0.0, lt=1.0)
     precision: Literal["auto", "bf16", "32"] = "auto"
     mirror: bool = False
+    contrast: float = Field(0.0, ge=0.0, le=2.0)
     checkpoint_seconds: float = Field(60.0, gt=0)

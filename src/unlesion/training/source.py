@@ -22,7 +22,7 @@ class SliceSource:
     """
 
     def __init__(
-        self, store: PreparedStore, indices: NDArray[np.int64], *, batch: int, seed: int, mirror: bool = False
+        self, store: PreparedStore, indices: NDArray[np.int64], *, batch: int, seed: int, mirror: bool = False, contrast: float = 0.0
     ) -> None:
         if len(indices) == 0:
             raise BadInput("no slices to train on: the region of interest is empty in every healthy scan")
@@ -31,6 +31,7 @@ class SliceSource:
         self.batch = batch
         self.seed = seed
         self.mirror = mirror
+        self.contrast = contrast
         self._orders: dict[tuple[str, int], NDArray[np.int64]] = {}
 
     def draw(self, stage: str, number: int) -> Batch:
@@ -45,6 +46,9 @@ class SliceSource:
             # Canonical columns run from right to left of the body: mirroring them swaps the sides.
             batch.images[flip] = batch.images[flip].flip(-1)
             batch.roi[flip] = batch.roi[flip].flip(-1)
+        if self.contrast:
+            generator = torch.Generator().manual_seed(seed_of(self.seed, "contrast", stage, number))
+            vary_contrast(batch.images, strength=self.contrast, generator=generator)
         return batch
 
     def once(self) -> Iterator[Batch]:
@@ -61,6 +65,17 @@ class SliceSource:
             generator = np.random.default_rng(seed_of(self.seed, "order", stage, epoch))
             self._orders[key] = generator.permutation(len(self.indices))
         return self._orders[key]
+
+
+def vary_contrast(images: torch.Tensor, *, strength: float, generator: torch.Generator) -> None:
+    """Bend the grey values of every image and channel by its own power, in place.
+
+    The middle grey of tissue (0.5) stays where it is, as the recipe's normalisation would leave it:
+    x becomes 0.5 (2 x) ** g with log2 g uniform within +-`strength`.
+    """
+    drawn = torch.rand(images.shape[:2], generator=generator)
+    power = torch.exp2((2.0 * drawn - 1.0) * strength).reshape(*images.shape[:2], *[1] * (images.ndim - 2))
+    images.copy_((0.5 * (2.0 * images.clamp(min=0.0)).pow(power)).clamp(max=1.5))
 
 
 def make_batch(store: PreparedStore, indices: NDArray[np.int64], *, seed: int) -> Batch:

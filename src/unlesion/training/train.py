@@ -132,7 +132,14 @@ def train(
     if device == "cpu":
         network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     network = network.to(device)
-    source = SliceSource(store, indices, batch=training.batch, seed=seed, mirror=training.mirror)
+    source = SliceSource(
+        store,
+        indices,
+        batch=training.batch,
+        seed=seed,
+        mirror=training.mirror,
+        contrast=training.contrast,
+    )
     record: dict[str, Any] = {**identity, "cohort_name": cohort.name, "device": device}
     record["healthy_scans"] = len({int(store.slice_scan[i]) for i in indices})
     record["healthy_subjects"] = len({store.scans[int(store.slice_scan[i])]["subject"] for i in indices})
