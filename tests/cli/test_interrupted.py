@@ -39,6 +39,8 @@ def interrupt(words: list[object], when: object) -> subprocess.CompletedProcess[
         stderr=subprocess.PIPE,
         text=True,
         env={**os.environ, "OMP_NUM_THREADS": "1"},
+        # A test run in the background ignores Ctrl-C, and its children would inherit that.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     for _ in range(6000):
         if when() or process.poll() is not None:  # type: ignore[operator]

@@ -31,7 +31,14 @@ def whole(pictures: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def start(pictures: Path, out: Path) -> subprocess.Popen[bytes]:
     command = [sys.executable, "-m", "tests.training.interrupted", str(pictures), str(out)]
-    return subprocess.Popen(command, cwd=ROOT, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+    return subprocess.Popen(
+        command,
+        cwd=ROOT,
+        stderr=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        # A test run in the background ignores Ctrl-C, and its children would inherit that.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
 
 
 def wait_for_step(process: subprocess.Popen[bytes], out: Path, stage: int, step: int) -> None:

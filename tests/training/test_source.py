@@ -1,0 +1,80 @@
+"""What a training sees, and in which order."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from unlesion.errors import BadInput
+from unlesion.prepare import PreparedStore, load_recipe, prepare_cohort
+from unlesion.scans import Cohort
+from unlesion.training.source import SliceSource, vary_contrast
+
+
+@pytest.fixture(scope="module")
+def store(pictures: Path, tmp_path_factory: pytest.TempPathFactory) -> PreparedStore:
+    recipe = load_recipe("slices", {"size": 32})
+    return prepare_cohort(Cohort.open(pictures), recipe, tmp_path_factory.mktemp("store"))[0]
+
+
+def test_only_healthy_training_rows_are_ever_drawn(store: PreparedStore) -> None:
+    source = SliceSource(store, store.select(split="train", label="healthy"), batch=3, seed=0)
+    seen = {name for number in range(20) for name in source.draw("train", number).scan_ids}
+    assert seen == {f"s{number:02d}" for number in range(8)}
+
+
+def test_an_epoch_shows_every_slice_once(store: PreparedStore) -> None:
+    source = SliceSource(store, np.arange(12), batch=5, seed=0)
+    names = [name for number in range(12) for name in source.draw("train", number).scan_ids]
+    for epoch in range(5):
+        assert len(set(names[12 * epoch : 12 * epoch + 12])) == 12
+    assert names[:12] != names[12:24]
+
+
+def test_a_batch_is_a_function_of_its_number(store: PreparedStore) -> None:
+    def source() -> SliceSource:
+        return SliceSource(store, np.arange(12), batch=4, seed=7, mirror=True, contrast=0.5)
+
+    once, again = source(), source()
+    for number in (0, 1, 2):
+        once.draw("train", number)
+    for number in (9, 3):
+        assert torch.equal(once.draw("train", number).images, again.draw("train", number).images)
+    assert not torch.equal(once.draw("train", 3).images, once.draw("other", 3).images)
+
+
+def test_mirroring_swaps_sides_and_nothing_else(store: PreparedStore) -> None:
+    plain = SliceSource(store, np.arange(12), batch=8, seed=0)
+    mirrored = SliceSource(store, np.arange(12), batch=8, seed=0, mirror=True)
+    one, two = plain.draw("train", 0).images, mirrored.draw("train", 0).images
+    flipped = [not torch.equal(a, b) for a, b in zip(one, two, strict=True)]
+    assert any(flipped)
+    assert not all(flipped)
+    for was, a, b in zip(flipped, one, two, strict=True):
+        assert torch.equal(a.flip(-1) if was else a, b)
+
+
+def test_no_slices_is_bad_input(store: PreparedStore) -> None:
+    with pytest.raises(BadInput, match="no slices"):
+        SliceSource(store, np.arange(0), batch=4, seed=0)
+
+
+@given(strength=st.floats(0.0, 2.0), seed=st.integers(0, 99))
+def test_contrast_bends_but_keeps_black_middle_and_order(strength: float, seed: int) -> None:
+    images = torch.linspace(0, 1.5, 31).expand(4, 2, 1, 31).clone()
+    images[:, :, :, 15] = 0.5
+    before = images.sort(dim=-1).values
+    images = before.clone()
+    vary_contrast(images, strength=strength, generator=torch.Generator().manual_seed(seed))
+    assert float(images.min()) == 0.0
+    assert float(images.max()) <= 1.5
+    assert (images.diff(dim=-1) >= 0).all()
+    middle = before == 0.5
+    assert torch.allclose(images[middle], torch.tensor(0.5), atol=1e-6)
+    ratio = torch.log(2 * images[..., 3]) / torch.log(2 * before[..., 3])
+    assert (ratio.log2().abs() <= strength + 1e-4).all()
