@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from unlesion.errors import BadInput
-from unlesion.training.budget import HOLD, RAMP, StageClock, cosine, rate_factor, steps_per_stage
+from unlesion.training.budget import HOLD, RAMP, StageClock, cosine, progress_at, rate_factor, steps_per_stage
 
 
 def test_cosine_goes_from_one_to_nothing() -> None:
@@ -20,6 +20,30 @@ def test_cosine_goes_from_one_to_nothing() -> None:
 def test_the_warm_up_does_not_know_the_length(step: int, total: int) -> None:
     """So that a run with --steps repeats one whose length came from the clock."""
     assert rate_factor(step, total, None) == rate_factor(step, None, None)
+
+
+@given(step=st.integers(0, HOLD - 1), total=st.integers(1, 10**6))
+def test_progress_does_not_know_the_length_before_the_clock_does(step: int, total: int) -> None:
+    assert progress_at(step, total) == progress_at(step, None) == 0.0
+
+
+@given(total=st.integers(HOLD + 2, 5000))
+def test_progress_ends_at_one(total: int) -> None:
+    values = [progress_at(step, total) for step in range(total)]
+    assert values == sorted(values)
+    assert values[HOLD] == 0.0
+    assert values[-1] == 1.0
+
+
+def test_a_clock_goes_on_where_it_was_interrupted() -> None:
+    whole, first = StageClock(30.0), StageClock(30.0)
+    for _ in range(5):
+        whole.add(0.1)
+        first.add(0.1)
+    second = StageClock(30.0, first.durations)
+    lengths = [(whole.add(0.1), second.add(0.1)) for _ in range(HOLD)]
+    assert all(one == other for one, other in lengths)
+    assert lengths[-1][0] is not None
 
 
 @given(total=st.integers(HOLD + 2, 5000))

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -17,6 +18,7 @@ from tests.training.interrupted import run
 from unlesion.detector import Detector
 from unlesion.errors import BadInput
 from unlesion.files import read_json
+from unlesion.training.budget import HOLD
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -104,15 +106,27 @@ def test_resume_with_other_settings_is_refused(pictures: Path, tmp_path: Path) -
     assert (out / "weights.safetensors").read_bytes() == before
 
 
-def test_same_seed_same_result_and_minutes_repeat_as_steps(pictures: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("method", "settings"), [("dae", {}), ("vae", {"warmup": 0.5})])
+def test_same_seed_same_result_and_minutes_repeat_as_steps(
+    pictures: Path, tmp_path: Path, method: str, settings: dict[str, Any]
+) -> None:
     from unlesion.training import train
 
-    def weights(name: str, **budget: object) -> dict[str, torch.Tensor]:
-        train(pictures, method="dae", out=tmp_path / name, preset="tiny", device="cpu", **budget)  # type: ignore[arg-type]
+    def weights(name: str, **budget: Any) -> dict[str, torch.Tensor]:
+        train(
+            pictures,
+            method=method,
+            out=tmp_path / name,
+            preset="tiny",
+            device="cpu",
+            settings={"method": settings},
+            **budget,
+        )
         return load_file(tmp_path / name / "weights.safetensors")
 
     timed = weights("timed", minutes=0.05)
     steps = read_json(tmp_path / "timed" / "detector.json")["record"]["steps"]["train"]
+    assert steps > HOLD + 1
     repeated = weights("repeated", steps=steps)
     other = weights("other", steps=steps, seed=1)
     assert all(torch.equal(timed[name], repeated[name]) for name in timed)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from unlesion.errors import BadInput
 
@@ -33,12 +33,27 @@ def rate_factor(step: int, total: int | None, schedule: Callable[[float], float]
     return (schedule or cosine)((step - HOLD) / span)
 
 
-class StageClock:
-    """Times the first steps of a stage and says how many fit into its share of the budget."""
+def progress_at(step: int, total: int | None) -> float:
+    """How far a stage is, for what a method varies over it: 0 until `HOLD`, 1 at its last step.
 
-    def __init__(self, seconds: float) -> None:
+    Until `HOLD` the length may not be known, so that it must not show there, even where it is.
+    """
+    if step < HOLD or total is None:
+        return 0.0
+    return min(1.0, (step - HOLD) / max(total - 1 - HOLD, 1))
+
+
+class StageClock:
+    """Times the first steps of a stage and says how many fit into its share of the budget.
+
+    Args:
+        seconds: the stage's share of the budget.
+        durations: of the steps that were timed before an interruption.
+    """
+
+    def __init__(self, seconds: float, durations: Sequence[float] = ()) -> None:
         self.seconds = seconds
-        self.durations: list[float] = []
+        self.durations: list[float] = list(durations)
 
     def add(self, duration: float) -> int | None:
         """Take the duration of one more step; the stage's length in steps once it is known."""

@@ -22,7 +22,14 @@ class SliceSource:
     """
 
     def __init__(
-        self, store: PreparedStore, indices: NDArray[np.int64], *, batch: int, seed: int, mirror: bool = False, contrast: float = 0.0
+        self,
+        store: PreparedStore,
+        indices: NDArray[np.int64],
+        *,
+        batch: int,
+        seed: int,
+        mirror: bool = False,
+        contrast: float = 0.0,
     ) -> None:
         if len(indices) == 0:
             raise BadInput("no slices to train on: the region of interest is empty in every healthy scan")

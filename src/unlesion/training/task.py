@@ -16,13 +16,19 @@ from torch.optim.swa_utils import AveragedModel
 from unlesion.errors import UnlesionError
 from unlesion.methods.base import Phase, Stage, StepContext
 from unlesion.seeds import seed_of
-from unlesion.training.budget import StageClock, rate_factor
+from unlesion.training.budget import StageClock, progress_at, rate_factor
 from unlesion.training.source import SliceSource
 
 
 @dataclass
 class Place:
-    """Where a training stands; saved with every checkpoint."""
+    """Where a training stands; saved with every checkpoint.
+
+    Attributes:
+        stage: number of the stage under way.
+        step: number of the step to come.
+        seconds: from step to step, so with what happens between them (history, checkpoints).
+    """
 
     stage: int = 0
     step: int = 0
@@ -72,6 +78,8 @@ class StagedTask(pl.LightningModule):
         self.place = Place()
         self.clock: StageClock | None = None
         self._learning: tuple[int, int] | None = None
+        self._timed: list[float] = []
+        self._last_step: float | None = None
 
     @property
     def stage(self) -> Stage:
@@ -101,9 +109,10 @@ class StagedTask(pl.LightningModule):
         if place.step == 0 and stage.before is not None:
             stage.before(self.network)
         if self.clock is None and total is None and self.budget is not None:
-            self.clock = StageClock(self.budget * stage.share)
+            self.clock = StageClock(self.budget * stage.share, self._timed)
+            self._timed = []
         factor = rate_factor(place.step, total, stage.schedule)
-        progress = min(1.0, place.step / max(total - 1, 1)) if total else 0.0
+        progress = progress_at(place.step, total)
         optimizers = self._stage_optimizers()
         repeats = sum(phase.repeats for phase in stage.phases)
         number = place.step * repeats
@@ -132,7 +141,11 @@ class StagedTask(pl.LightningModule):
         self.averaged.update_parameters(self.network)
         values = {name: float(value) for name, value in losses.items()}
         self._refuse_nonfinite(stage, values)
-        duration = time.perf_counter() - began
+        # From the end of the last step to the end of this one, so that checkpoints and the loop around
+        # the steps count too. Before the first step of a process is no training.
+        now = time.perf_counter()
+        duration = now - (began if self._last_step is None else self._last_step)
+        self._last_step = now
         place.seconds += duration
         if self.clock is not None and self.lengths[stage.name] is None:
             self.lengths[stage.name] = self.clock.add(duration)
@@ -148,6 +161,8 @@ class StagedTask(pl.LightningModule):
             "step": self.place.step,
             "seconds": self.place.seconds,
             "lengths": dict(self.lengths),
+            # A stage whose length is not known yet goes on being timed after a resume.
+            "timed": [] if self.clock is None else list(self.clock.durations),
         }
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
@@ -155,6 +170,8 @@ class StagedTask(pl.LightningModule):
         saved = checkpoint["unlesion_place"]
         self.place = Place(stage=saved["stage"], step=saved["step"], seconds=saved["seconds"])
         self.lengths.update({name: n for name, n in saved["lengths"].items() if n is not None})
+        self._timed = list(saved.get("timed", []))
+        self.clock, self._last_step = None, None
 
     def adopt_averages(self) -> None:
         """Replace the weights by their averages."""
