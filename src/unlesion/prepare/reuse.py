@@ -29,6 +29,11 @@ class StoredEntry(Entry):
     store: Path = field(default=Path())
     number: int = 0
 
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """None of its own: a store is the same data wherever it lies, and whenever it was made."""
+        return ()
+
     def read(self) -> Scan:
         """The stored scan; `Recipe.prepare` with the store's recipe leaves it as it is.
 
@@ -90,7 +95,7 @@ def _entry(store: PreparedStore, number: int, row: dict[str, Any]) -> StoredEntr
         label=row["label"],
         pathology=row["pathology"],
         split=row["split"],
-        columns={**row["columns"], "fingerprint": row["fingerprint"]},
+        columns=row["columns"],
         store=store.path,
         number=number,
     )
