@@ -11,8 +11,11 @@ import pytest
 from tests.cohorts import write_pictures
 from unlesion.benchmark import KnownResults, read_spec
 from unlesion.benchmark.leaderboard import flatten, markdown
+from unlesion.benchmark.plan import Cell, make_plan
 from unlesion.cli.app import run
 from unlesion.errors import BadInput
+from unlesion.methods.baseline.atlas import Atlas
+from unlesion.training.config import TrainingConfig
 
 SPEC = """
 methods: [intensity, {name: dae, preset: tiny}, {name: ae, label: broken, preset: tiny, set: [recipe.size=8]}]
@@ -67,12 +70,151 @@ def test_a_grid_with_a_broken_row(
 
     # Again into the same folder only with --resume; what is known is not measured again.
     assert call(bench, monkeypatch, "first") == 2
-    kept = {path: path.read_bytes() for path in (bench / "results").rglob("*.json")}
-    assert len(kept) == 2
+    kept = {path: path.read_bytes() for path in (bench / "results").rglob("*.*") if path.is_file()}
+    names = sorted(path.name.partition("-")[0] for path in kept)
+    assert names == ["dae", "histograms.npz", "histograms.npz", "intensity", "metrics.json", "metrics.json"]
     assert call(bench, monkeypatch, "second", "--results", results) == 2
     assert not (bench / "second" / "runs" / "blobs" / "dae-seed0" / "detector.json").exists()
-    assert rows_of(bench / "second")["dae"]["voxel_ap"] == rows["dae"]["voxel_ap"]
-    assert {path: path.read_bytes() for path in (bench / "results").rglob("*.json")} == kept
+    again = rows_of(bench / "second")["dae"]
+    for name in ("voxel_ap", "versus_metric", "versus_reference", "versus_lo", "versus_hi", "versus_p"):
+        assert again[name] == rows["dae"][name] != ""
+    assert again["versus_metric"] == "voxel AP"
+    assert {path: path.read_bytes() for path in kept} == kept
+
+
+CLOSED = """
+methods: [intensity, {name: atlas, preset: tiny}]
+steps: 30
+reference: intensity
+set: [recipe.size=32]
+cohorts:
+  - {name: blobs, path: blobs, recipe: slices, test_split: "val,test"}
+"""
+
+
+def bench_in(folder: Path, spec: str, out: str, *words: str) -> int:
+    (folder / "spec.yaml").write_text(spec)
+    return run(
+        ["bench", str(folder / "spec.yaml"), "--out", str(folder / out), "--jobs", "1", "--quiet", *words]
+    )
+
+
+@pytest.fixture
+def small(tmp_path: Path) -> Path:
+    write_pictures(tmp_path / "blobs", train=6, val=3, healthy=6, anomalous=6)
+    return tmp_path
+
+
+def test_resuming_after_the_spec_was_edited(small: Path) -> None:
+    assert bench_in(small, CLOSED, "out") == 0
+    runs, evaluations = small / "out" / "runs" / "blobs", small / "out" / "evaluations" / "blobs"
+    files = {
+        "run": runs / "atlas-seed0" / "detector.json",
+        "evaluation": evaluations / "atlas-seed0" / "metrics.json",
+        "other run": runs / "intensity-seed0" / "detector.json",
+        "other evaluation": evaluations / "intensity-seed0" / "metrics.json",
+    }
+
+    def made() -> dict[str, int]:
+        return {name: path.stat().st_mtime_ns for name, path in files.items()}
+
+    def redone(before: dict[str, int]) -> set[str]:
+        return {name for name, time in made().items() if time != before[name]}
+
+    assert json.loads(files["evaluation"].read_text())["cohort"]["split"] == "val,test"
+    before = made()
+    assert bench_in(small, CLOSED, "out", "--resume") == 0
+    assert redone(before) == set()
+    # Another test: the runs stay.
+    edited = CLOSED.replace("val,test", "test")
+    assert bench_in(small, edited, "out", "--resume") == 0
+    assert redone(before) == {"evaluation", "other evaluation"}
+    # Another setting of one method: nothing of the other is made anew.
+    before = made()
+    edited = edited.replace("preset: tiny", 'preset: tiny, set: ["scoring.sign=bright"]')
+    assert bench_in(small, edited, "out", "--resume") == 0
+    assert redone(before) == {"run", "evaluation"}
+    assert rows_of(small / "out")["atlas"]["sign"] == "bright"
+    # A run of unknown origin is not trusted.
+    before = made()
+    (runs / "atlas-seed0" / "identity.json").unlink()
+    assert bench_in(small, edited, "out", "--resume") == 0
+    assert redone(before) == {"run", "evaluation"}
+
+
+def test_a_changed_default_makes_a_new_row(small: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (small / "spec.yaml").write_text(CLOSED)
+    spec = read_spec(small / "spec.yaml")
+    cell = Cell(method=spec.methods[1], cohort=spec.cohorts[0], seed=0)
+    before = make_plan(spec, cell, folder=small)
+    assert before.run["training"]["ema"] and before.run["scoring"]["post"]["median_mm"]
+    assert "test" not in before.run
+    field = TrainingConfig.model_fields["ema"]
+    monkeypatch.setattr(field, "default", 0.5)
+    TrainingConfig.model_rebuild(force=True)
+    try:
+        after = make_plan(spec, cell, folder=small)
+    finally:
+        monkeypatch.undo()
+        TrainingConfig.model_rebuild(force=True)
+    known = KnownResults(small)
+    assert known.path(after.row) != known.path(before.row)
+    assert make_plan(spec, cell, folder=small).row == before.row
+
+
+def test_a_known_reference_without_histograms(small: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("unlesion.benchmark.known.LARGEST_EVIDENCE", 0)
+    results = ("--results", str(small / "results"))
+    alone = CLOSED.replace(", {name: atlas, preset: tiny}", "")
+    assert bench_in(small, alone, "first", *results) == 0
+    assert [path.name for path in (small / "results" / "blobs").iterdir() if path.is_dir()] == []
+    assert bench_in(small, CLOSED, "second", *results) == 0
+    row = rows_of(small / "second")["atlas"]
+    wanted = "no paired interval: the reference row is known but its histograms were not kept"
+    assert row["versus_note"] == wanted
+    assert row["versus_reference"] == ""
+    assert wanted in (small / "second" / "leaderboard.md").read_text()
+
+
+def test_cohorts_without_masks_are_compared_by_scans(small: Path) -> None:
+    manifest = small / "blobs" / "manifest.csv"
+    with manifest.open(newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    with manifest.open("w", newline="") as stream:
+        writer = csv.DictWriter(
+            stream, [name for name in rows[0] if name != "mask_path"], extrasaction="ignore"
+        )
+        writer.writeheader()
+        writer.writerows(rows)
+    assert bench_in(small, CLOSED, "out") == 0
+    row, other = (rows_of(small / "out")[name] for name in ("atlas", "intensity"))
+    assert row["voxel_ap"] == ""
+    assert row["versus_metric"] == "image AUROC"
+    difference = float(row["image_auroc"]) - float(other["image_auroc"])
+    assert float(row["versus_reference"]) == pytest.approx(difference)
+    assert "image AUROC minus reference (paired)" in (small / "out" / "leaderboard.md").read_text()
+
+
+def test_a_failure_of_ours_costs_one_row(
+    small: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def broken(*args: object, **kwargs: object) -> None:
+        raise KeyError("broken inside")
+
+    monkeypatch.setattr(Atlas, "fit", broken)
+    assert bench_in(small, CLOSED, "out") == 1
+    rows = rows_of(small / "out")
+    assert rows["intensity"]["status"] == "done"
+    assert (rows["atlas"]["status"], rows["atlas"]["problem"]) == ("failed", "KeyError: 'broken inside'")
+    log = (small / "out" / "unlesion.log").read_text()
+    assert "Traceback" in log and "in broken" in log
+    assert "Traceback" not in capsys.readouterr().err
+
+    def stopped(*args: object, **kwargs: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Atlas, "fit", stopped)
+    assert bench_in(small, CLOSED, "out", "--resume") == 130
 
 
 def test_other_settings_are_other_rows(tmp_path: Path) -> None:

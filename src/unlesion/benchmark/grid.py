@@ -2,45 +2,30 @@
 
 from __future__ import annotations
 
+import logging
+import shutil
 from collections.abc import Callable, Mapping
 from concurrent.futures import Executor
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from unlesion.benchmark.known import KnownResults
 from unlesion.benchmark.leaderboard import flatten, write_csv, write_markdown
-from unlesion.benchmark.spec import BenchSpec, CohortSpec, MethodSpec, resolve
+from unlesion.benchmark.plan import Cell, Plan, make_plan
+from unlesion.benchmark.spec import BenchSpec, MethodSpec
+from unlesion.benchmark.versus import against, without
 from unlesion.detector import Detector
-from unlesion.errors import UnlesionError
+from unlesion.errors import BadInput, UnlesionError
 from unlesion.evaluating import evaluate_detector
-from unlesion.evaluation import compare
-from unlesion.files import read_json
-from unlesion.methods.registry import get_method, preset_settings
-from unlesion.prepare import PreparedStore, Recipe, choose_recipe, load_recipe, prepare_cohort
+from unlesion.files import read_json, write_json
+from unlesion.prepare import PreparedStore, prepare_cohort
 from unlesion.progress import Bars, counted, silent
-from unlesion.scans import Cohort
-from unlesion.settings import merged, nested, parse_settings
 from unlesion.training import train
 
+# Beside a run and an evaluation: what they were made from.
+IDENTITY = "identity.json"
 
-@dataclass(frozen=True, kw_only=True)
-class Cell:
-    """One row to be: a method on a cohort with a seed."""
-
-    method: MethodSpec
-    cohort: CohortSpec
-    seed: int
-
-    @property
-    def label(self) -> str:
-        """How the leaderboard calls the method."""
-        return self.method.label or self.method.name
-
-    @property
-    def folder(self) -> str:
-        """Where the cell's files go."""
-        return f"{self.cohort.name}/{self.label}-seed{self.seed}"
+_log = logging.getLogger("unlesion.benchmark")
 
 
 class Bench:
@@ -73,9 +58,15 @@ class Bench:
     ) -> None:
         self.spec, self.folder, self.out, self.known = spec, folder, out, known
         self.executor, self.bars, self.device, self.tell, self.command = executor, bars, device, tell, command
+        # Cohort and seed -> the reference's evaluation, or why there is none to compare with.
+        self._references: dict[tuple[str, int], Path | str] = {}
 
     def run(self) -> list[dict[str, Any]]:
-        """Fill every cell; the rows, which are also written after every cell."""
+        """Fill every cell; the rows, which are also written after every cell.
+
+        A row that failed has the `status` "failed", the `problem` in words, and in `exit_code` whose fault
+        it was: 2 for input that cannot be used, 1 for a failure of ours.
+        """
         cells = [
             Cell(method=method, cohort=cohort, seed=seed)
             for cohort in self.spec.cohorts
@@ -96,109 +87,47 @@ class Bench:
 
     def _row(self, cell: Cell) -> dict[str, Any]:
         try:
-            learn, test = self._cohorts(cell.cohort)
-            recipe, settings = self._settings(cell, learn)
-            identity = self._identity(cell, learn, test, recipe, settings)
-            found = self.known.find(identity)
-            if found is not None:
-                self.tell("  known already: " + str(self.known.path(identity)))
-                return found
-            row = self._measure(cell, learn, test, recipe, settings)
-            self.known.keep(identity, {**row, "identity": identity})
-            return row
-        except UnlesionError as error:
-            self.tell(f"  failed: {error}")
-            return {**_head(cell), "status": "failed", "problem": str(error)}
-        except (RuntimeError, ValueError, MemoryError) as error:
-            # A method that breaks must not cost the other rows; the row says what happened.
-            self.tell(f"  failed: {type(error).__name__}: {error}")
-            return {**_head(cell), "status": "failed", "problem": f"{type(error).__name__}: {error}"}
+            plan = make_plan(self.spec, cell, folder=self.folder)
+            row = self.known.find(plan.row)
+            if row is None:
+                row = self._measure(cell, plan)
+                self.known.keep(plan.row, {**row, "identity": plan.row}, evaluation=self._evaluation(cell))
+            else:
+                self.tell("  known already: " + str(self.known.path(plan.row)))
+            return {**row, **self._versus(cell, plan)}
+        # Whatever breaks in one row must not cost the others; the row says what happened.
+        except Exception as error:
+            ours = not isinstance(error, BadInput)
+            message = str(error) if isinstance(error, UnlesionError) else f"{type(error).__name__}: {error}"
+            self.tell(f"  failed: {message}")
+            if ours:
+                _log.exception("%s: failure", cell.folder)
+            if cell.label == self.spec.reference:
+                self._references[cell.cohort.name, cell.seed] = "the reference row failed"
+            return {**cell.head(), "status": "failed", "problem": message, "exit_code": 1 if ours else 2}
 
-    def _cohorts(self, spec: CohortSpec) -> tuple[Cohort, Cohort]:
-        path = resolve(spec.path, self.folder)
-        learn = Cohort.open(path, where=spec.where, channels=spec.channels).with_splits()
-        test_where = spec.where if spec.test_where is None else spec.test_where
-        test = Cohort.open(path, where=test_where, channels=spec.channels)
-        return learn, test.select(split=spec.test_split.split(","))
-
-    def _settings(self, cell: Cell, learn: Cohort) -> tuple[Recipe, dict[str, dict[str, Any]]]:
-        settings = parse_settings([*self.spec.set, *cell.method.set])
-        size = preset_settings(get_method(cell.method.name), cell.method.preset)["image_size"]
-        name = cell.cohort.recipe or choose_recipe(learn).name
-        return load_recipe(name, {"size": size, **settings["recipe"]}), settings
-
-    def _identity(
-        self,
-        cell: Cell,
-        learn: Cohort,
-        test: Cohort,
-        recipe: Recipe,
-        settings: Mapping[str, Mapping[str, Any]],
-    ) -> dict[str, Any]:
-        method = get_method(cell.method.name)
-        fixed = preset_settings(method, cell.method.preset)
-        return {
-            "label": cell.label,
-            "cohort_label": cell.cohort.name,
-            "method": method.name,
-            "method_version": method.version,
-            "config": merged(fixed, nested(settings["method"])),
-            "training": dict(settings["training"]),
-            "scoring": merged(dict(method.native), nested(settings["scoring"])),
-            "recipe": recipe.digest,
-            "learn": learn.digest,
-            "test": test.digest,
-            "seed": cell.seed,
-            "budget": {"minutes": self.spec.minutes, "steps": self.spec.steps}
-            if method_learns(cell)
-            else None,
-        }
-
-    def _measure(
-        self,
-        cell: Cell,
-        learn: Cohort,
-        test: Cohort,
-        recipe: Recipe,
-        settings: Mapping[str, Mapping[str, Any]],
-    ) -> dict[str, Any]:
-        run = self.out / "runs" / cell.folder
-        if (run / "detector.json").exists():
-            detector = Detector.load(run)
-        else:
-            detector = train(
-                learn,
-                method=cell.method.name,
-                out=run,
-                recipe=recipe,
-                preset=cell.method.preset,
-                minutes=self.spec.minutes,
-                steps=self.spec.steps,
-                seed=cell.seed,
-                settings=settings,
-                resume=True,
-                store=self._store(cell.cohort, learn, recipe),
-                executor=self.executor,
-                bars=self.bars,
-                device=self.device,
-                tell=self.tell,
-            )
-        evaluation = self.out / "evaluations" / cell.folder
-        if not (evaluation / "metrics.json").exists():
+    def _measure(self, cell: Cell, plan: Plan) -> dict[str, Any]:
+        detector = self._detector(cell, plan)
+        evaluation = self._evaluation(cell)
+        if not _is_of(evaluation, plan.evaluation):
+            shutil.rmtree(evaluation, ignore_errors=True)
             evaluate_detector(
                 detector,
-                test,
+                plan.test,
                 evaluation,
+                split=cell.cohort.test_split,
                 executor=self.executor,
                 bars=self.bars,
                 device=self.device,
                 warn=self.tell,
             )
+            # Written last: it also says that the evaluation is complete.
+            write_json(evaluation / IDENTITY, plan.evaluation)
         metrics = read_json(evaluation / "metrics.json")
         record = detector.record
         steps = record.get("steps")
         return {
-            **_head(cell),
+            **cell.head(),
             "status": "done",
             "sign": metrics.get("sign"),
             "steps": sum(steps.values()) if steps else None,
@@ -206,51 +135,75 @@ class Bench:
             "images_per_second": record.get("images_per_second"),
             "repeat": record.get("repeat"),
             **flatten(metrics),
-            **self._versus(cell, evaluation),
             "metrics": metrics,
         }
 
-    def _store(self, spec: CohortSpec, learn: Cohort, recipe: Recipe) -> PreparedStore:
+    def _detector(self, cell: Cell, plan: Plan) -> Detector:
+        """The cell's run: as it lies there, gone on with, or begun anew if it was made from something else."""
+        run = self.out / "runs" / cell.folder
+        same = _is_of(run, plan.run)
+        if same and (run / "detector.json").exists():
+            return Detector.load(run)
+        # What another run was evaluated to must not be taken for this one's.
+        shutil.rmtree(self._evaluation(cell), ignore_errors=True)
+        if not same:
+            shutil.rmtree(run, ignore_errors=True)
+            write_json(run / IDENTITY, plan.run)
+        return train(
+            plan.learn,
+            method=cell.method.name,
+            out=run,
+            recipe=plan.recipe,
+            preset=cell.method.preset,
+            minutes=self.spec.minutes,
+            steps=self.spec.steps,
+            seed=cell.seed,
+            settings=plan.settings,
+            resume=True,
+            store=self._store(cell, plan),
+            executor=self.executor,
+            bars=self.bars,
+            device=self.device,
+            tell=self.tell,
+        )
+
+    def _store(self, cell: Cell, plan: Plan) -> PreparedStore:
         """The cohort's healthy training scans, prepared once for all methods."""
-        healthy = learn.select(split="train", label="healthy")
-        out = self.out / "stores" / f"{spec.name}-{recipe.digest}"
+        healthy = plan.learn.select(split="train", label="healthy")
+        out = self.out / "stores" / f"{cell.cohort.name}-{plan.recipe.digest}"
         with counted(self.bars, "prepare") as progress:
-            store, failures = prepare_cohort(healthy, recipe, out, executor=self.executor, progress=progress)
+            store, failures = prepare_cohort(
+                healthy, plan.recipe, out, executor=self.executor, progress=progress
+            )
         for failure in failures:
             self.tell(f"  left out: {failure.message}")
         return store
 
-    def _versus(self, cell: Cell, evaluation: Path) -> dict[str, Any]:
-        reference = self.spec.reference
-        if reference is None or cell.label == reference:
+    def _versus(self, cell: Cell, plan: Plan) -> dict[str, Any]:
+        """The paired difference with the reference, from evaluations of now or kept from before."""
+        if self.spec.reference is None:
             return {}
-        other = self.out / "evaluations" / cell.cohort.name / f"{reference}-seed{cell.seed}"
-        if not (other / "metrics.json").exists():
+        mine = self._evaluation(cell)
+        found = mine if _is_of(mine, plan.evaluation) else self.known.evidence(plan.row)
+        where = cell.cohort.name, cell.seed
+        if cell.label == self.spec.reference:
+            lost = "the reference row is known but its histograms were not kept"
+            self._references[where] = lost if found is None else found
             return {}
-        found = compare([other, evaluation])[0].get("voxel.ap")
-        if found is None or found.difference is None:
-            return {}
-        low, high = found.ci or (None, None)
-        return {
-            "versus_reference": found.difference,
-            "versus_lo": low,
-            "versus_hi": high,
-            "versus_p": found.p_value,
-        }
+        reference = self._references[where]
+        if isinstance(reference, str):
+            return without(reference)
+        if found is None:
+            return without("the row is known but its histograms were not kept")
+        return against(reference, found)
+
+    def _evaluation(self, cell: Cell) -> Path:
+        return self.out / "evaluations" / cell.folder
 
 
-def method_learns(cell: Cell) -> bool:
-    """Whether a budget means anything to the cell's method."""
-    from unlesion.methods.base import InputSpec
-
-    method = get_method(cell.method.name)
-    return bool(method(method.config_for(cell.method.preset), InputSpec()).stages())
-
-
-def _head(cell: Cell) -> dict[str, Any]:
-    return {
-        "cohort": cell.cohort.name,
-        "method": cell.label,
-        "preset": cell.method.preset,
-        "seed": cell.seed,
-    }
+def _is_of(folder: Path, identity: Mapping[str, Any]) -> bool:
+    """Whether a run or an evaluation was made from just this."""
+    try:
+        return bool(read_json(folder / IDENTITY) == identity)
+    except BadInput:
+        return False

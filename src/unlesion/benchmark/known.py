@@ -4,18 +4,26 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from unlesion.files import read_json, write_json
+from unlesion.files import read_json, whole_folder, write_json
+
+# What `compare` reads of an evaluation.
+EVIDENCE = ("histograms.npz", "metrics.json")
+
+# More than this is not worth keeping beside a row, in a repository.
+LARGEST_EVIDENCE = 2**20
 
 
 class KnownResults:
     """A folder of rows, such as `benchmarks/results/`.
 
     A row is recognised by a digest of its identity: method, version of the method's code, settings,
-    recipe, cohorts, seed and budget. Whatever changes one of them makes a new row.
+    recipe, cohorts, seed and budget. Whatever changes one of them makes a new row. What `compare` needs of
+    the row's evaluation lies beside it, in a folder of the same name, unless it is large.
     """
 
     def __init__(self, folder: Path | None) -> None:
@@ -37,8 +45,29 @@ class KnownResults:
         row: dict[str, Any] = read_json(path)
         return row
 
-    def keep(self, identity: Mapping[str, Any], row: Mapping[str, Any]) -> None:
-        """Write the row."""
+    def evidence(self, identity: Mapping[str, Any]) -> Path | None:
+        """The folder with what `compare` needs of the row's evaluation, or None if that was not kept."""
         path = self.path(identity)
-        if path is not None:
-            write_json(path, dict(row))
+        if path is None:
+            return None
+        folder = path.with_suffix("")
+        return folder if all((folder / name).is_file() for name in EVIDENCE) else None
+
+    def keep(
+        self, identity: Mapping[str, Any], row: Mapping[str, Any], *, evaluation: Path | None = None
+    ) -> None:
+        """Write the row, and beside it what `compare` needs of the folder `evaluation` if that is small."""
+        path = self.path(identity)
+        if path is None:
+            return
+        folder = path.with_suffix("")
+        files = [] if evaluation is None else [evaluation / name for name in EVIDENCE]
+        size = sum(file.stat().st_size for file in files)
+        if files and size <= LARGEST_EVIDENCE:
+            with whole_folder(folder) as partial:
+                for file in files:
+                    shutil.copyfile(file, partial / file.name)
+        elif folder.exists():
+            # Of an earlier measurement: it would not belong to this row.
+            shutil.rmtree(folder)
+        write_json(path, dict(row))

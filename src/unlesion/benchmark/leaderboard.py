@@ -30,7 +30,8 @@ METRICS = {
 }
 
 FIRST = ("cohort", "method", "preset", "seed", "status", "sign", "steps", "train_minutes")
-LAST = ("versus_reference", "versus_lo", "versus_hi", "versus_p", "repeat", "problem")
+VERSUS = ("versus_metric", "versus_reference", "versus_lo", "versus_hi", "versus_p", "versus_note")
+LAST = (*VERSUS, "repeat", "problem")
 
 
 def write_csv(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
@@ -74,9 +75,9 @@ def markdown(rows: Sequence[Mapping[str, Any]], *, command: str) -> str:
         mine = [row for row in rows if row["cohort"] == cohort]
         mine.sort(key=_rank)
         columns = [name for name in shown if any(row.get(name) is not None for row in mine)]
-        versus = any(row.get("versus_reference") is not None for row in mine)
+        versus = list(dict.fromkeys(row["versus_metric"] for row in mine if row.get("versus_metric")))
         heads = ["method", "preset", "seed", "steps", "sign", *(shown[name] for name in columns)]
-        heads += ["AP minus reference (paired)"] if versus else []
+        heads += [f"{' or '.join(versus)} minus reference (paired)"] if versus else []
         parts.append(f"## {cohort}\n")
         parts.append("| " + " | ".join(heads) + " |")
         parts.append("|" + "---|" * len(heads))
@@ -98,6 +99,12 @@ def markdown(rows: Sequence[Mapping[str, Any]], *, command: str) -> str:
                 cells.append(_versus(row))
             parts.append("| " + " | ".join(map(str, cells)) + " |")
         parts.append("")
+        notes = [
+            f"- {row['method']}, seed {row['seed']}: {row['versus_note']}"
+            for row in mine
+            if row.get("versus_note")
+        ]
+        parts += [*notes, ""] if notes else []
     return "\n".join(parts)
 
 

@@ -9,7 +9,7 @@ import typer
 
 from unlesion.cli.console import Console, command_line
 from unlesion.cli.options import Device, Jobs, Out, Quiet, pick_device, workers
-from unlesion.errors import BadInput
+from unlesion.errors import BadInput, UnlesionError
 
 
 def command(
@@ -48,6 +48,7 @@ def command(
     console.tell(f"{out / 'leaderboard.md'}: {len(rows)} rows; look at {page}")
     failed = [row for row in rows if row["status"] != "done"]
     if failed:
-        raise BadInput(
-            f"{len(failed)} of {len(rows)} rows failed: {failed[0]['method']}: {failed[0]['problem']}"
-        )
+        # A failure of ours weighs more than input that cannot be used.
+        worst = min(failed, key=lambda row: int(row["exit_code"]))
+        message = f"{len(failed)} of {len(rows)} rows failed: {worst['method']}: {worst['problem']}"
+        raise (UnlesionError if worst["exit_code"] == UnlesionError.exit_code else BadInput)(message)

@@ -1,0 +1,125 @@
+"""What a row of the grid is made of, and the identity by which it is recognised."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from unlesion.benchmark.spec import BenchSpec, CohortSpec, MethodSpec, resolve
+from unlesion.methods.base import InputSpec
+from unlesion.methods.registry import get_method, preset_settings
+from unlesion.prepare import Recipe, choose_recipe, load_recipe
+from unlesion.scans import Cohort
+from unlesion.scoring import ScoringConfig
+from unlesion.settings import merged, nested, parse_settings, validated
+from unlesion.training.config import TrainingConfig
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cell:
+    """One row to be: a method on a cohort with a seed."""
+
+    method: MethodSpec
+    cohort: CohortSpec
+    seed: int
+
+    @property
+    def label(self) -> str:
+        """How the leaderboard calls the method."""
+        return self.method.label or self.method.name
+
+    @property
+    def folder(self) -> str:
+        """Where the cell's files go."""
+        return f"{self.cohort.name}/{self.label}-seed{self.seed}"
+
+    def head(self) -> dict[str, Any]:
+        """The columns that say which row it is."""
+        return {
+            "cohort": self.cohort.name,
+            "method": self.label,
+            "preset": self.method.preset,
+            "seed": self.seed,
+        }
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """A cell with everything that decides its numbers.
+
+    Attributes:
+        learn: what is learnt from and calibrated on.
+        test: what is tested on.
+        recipe: how scans are prepared.
+        settings: as `train` takes them.
+        run: identity of the run: complete settings, so that a changed default makes another one. It does
+            not depend on what is tested on.
+        evaluation: identity of the evaluation: the run's, and what is tested on.
+        row: identity of the row: the evaluation's, and how the leaderboard calls it.
+    """
+
+    learn: Cohort
+    test: Cohort
+    recipe: Recipe
+    settings: dict[str, dict[str, Any]]
+    run: dict[str, Any]
+    evaluation: dict[str, Any]
+    row: dict[str, Any]
+
+
+def make_plan(spec: BenchSpec, cell: Cell, *, folder: Path) -> Plan:
+    """Open the cell's cohorts and complete its settings.
+
+    Args:
+        spec: the grid.
+        cell: the row.
+        folder: where the spec lies.
+
+    Raises:
+        BadInput: a cohort cannot be opened; unknown methods, presets or settings; values out of range.
+    """
+    learn, test = _cohorts(cell.cohort, folder)
+    settings = parse_settings([*spec.set, *cell.method.set])
+    method = get_method(cell.method.name)
+    fixed = preset_settings(method, cell.method.preset)
+    size, batch = int(fixed.pop("image_size")), int(fixed.pop("batch", 16))
+    name = cell.cohort.recipe or choose_recipe(learn).name
+    recipe = load_recipe(name, {"size": size, **settings["recipe"]})
+    config = validated(method.Config, merged(fixed, nested(settings["method"])), what="method")
+    training = validated(TrainingConfig, {"batch": batch, **nested(settings["training"])}, what="training")
+    scoring = validated(
+        ScoringConfig, merged(dict(method.native), nested(settings["scoring"])), what="scoring"
+    )
+    learns = bool(method(config, InputSpec(size=size)).stages())
+    run = {
+        "method": method.name,
+        "method_version": method.version,
+        "preset": cell.method.preset,
+        "config": config.model_dump(mode="json"),
+        "training": training.model_dump(mode="json"),
+        "scoring": scoring.model_dump(mode="json"),
+        "recipe": recipe.digest,
+        "learn": learn.digest,
+        "seed": cell.seed,
+        # A budget means nothing to a method that is fitted in closed form.
+        "budget": {"minutes": spec.minutes, "steps": spec.steps} if learns else None,
+    }
+    evaluation = {**run, "test": test.digest, "split": cell.cohort.test_split}
+    return Plan(
+        learn=learn,
+        test=test,
+        recipe=recipe,
+        settings=settings,
+        run=run,
+        evaluation=evaluation,
+        row={"label": cell.label, "cohort_label": cell.cohort.name, **evaluation},
+    )
+
+
+def _cohorts(spec: CohortSpec, folder: Path) -> tuple[Cohort, Cohort]:
+    path = resolve(spec.path, folder)
+    learn = Cohort.open(path, where=spec.where, channels=spec.channels).with_splits()
+    test_where = spec.where if spec.test_where is None else spec.test_where
+    test = Cohort.open(path, where=test_where, channels=spec.channels)
+    return learn, test.select(split=spec.test_split.split(","))
