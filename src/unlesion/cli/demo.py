@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from unlesion.cli.console import Console
-from unlesion.cli.options import Jobs, Quiet, Seed, workers
+from unlesion.cli.options import Device, Jobs, Quiet, Seed, pick_device, workers
 from unlesion.errors import BadInput
 
 SUBJECTS = 96
@@ -21,6 +21,7 @@ def command(
     n: Annotated[int, typer.Option("--n", min=12, help="Number of virtual subjects.")] = SUBJECTS,
     preset: Annotated[str, typer.Option("--preset", help="tiny, cpu, gpu or paper.")] = "cpu",
     seed: Seed = 0,
+    device: Device = "auto",
     jobs: Jobs = 0,
     quiet: Quiet = False,
 ) -> None:
@@ -30,6 +31,7 @@ def command(
     preset_settings(get_method(method), preset)
     if minutes <= 0:
         raise BadInput(f"--minutes {minutes}: give a number above 0")
+    chosen_device = pick_device(device)
     if (out / "report.html").exists():
         raise BadInput(f"{out}: holds a demo already; remove it or choose another --out")
     console = Console(quiet=quiet, out=out)
@@ -57,12 +59,19 @@ def command(
                 resume=True,
                 executor=executor,
                 bars=console.bars,
+                device=chosen_device,
                 tell=console.tell,
+                source_words=[str(manifest)],
             )
         build_report(run)
         console.tell("3/3  looking at the test scans")
         evaluate_into(
-            Detector.load(run), cohort.select(split="test"), out, executor=executor, console=console
+            Detector.load(run),
+            cohort.select(split="test"),
+            out,
+            executor=executor,
+            console=console,
+            device=chosen_device,
         )
     page = build_report(out)
     console.tell(f"open {page} · the run is in {run} · for research use only, not a medical device")

@@ -83,6 +83,7 @@ def command(
             bars=console.bars,
             device=pick_device(device),
             tell=console.tell,
+            source_words=source_words(cohort, where=where, channels=channels, volume=volume),
         )
     from unlesion.cli.pictures import save_healthy_gallery
     from unlesion.report import build_report
@@ -91,6 +92,20 @@ def command(
     save_healthy_gallery(detector, held_out, out, device=pick_device(device))
     page = build_report(out)
     console.tell(f"{out}: trained in {detector.record['total_minutes']} minutes; look at {page}")
+
+
+def source_words(
+    source: Path, *, where: list[str] | None, channels: str | None, volume: int | None
+) -> list[str]:
+    """The words of the command line that open a cohort."""
+    words = [str(source)]
+    for condition in where or []:
+        words += ["--where", condition]
+    if channels is not None:
+        words += ["--channels", channels]
+    if volume is not None:
+        words += ["--volume", str(volume)]
+    return words
 
 
 def stored(source: Path) -> PreparedStore | None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import platform
+import shlex
 import shutil
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor
 from pathlib import Path
 from typing import Any
@@ -28,7 +30,10 @@ from unlesion.scoring import ScanEvidence, Scorer, ScoringConfig, make_scorer
 from unlesion.seeds import seed_of
 from unlesion.settings import merged, nested, validated
 from unlesion.sweep import sweep
+from unlesion.training.budget import steps_per_stage
 from unlesion.training.config import TrainingConfig
+from unlesion.training.history import History
+from unlesion.training.repeat import command_line, repeat_words
 from unlesion.training.source import SliceSource
 
 DEFAULT_MINUTES = 5.0
@@ -56,6 +61,7 @@ def train(
     bars: Bars = silent,
     device: str = "auto",
     tell: Callable[[str], None] = lambda message: None,
+    source_words: Sequence[str] | None = None,
 ) -> Detector:
     """Learn what is healthy from a cohort and write the run.
 
@@ -78,6 +84,8 @@ def train(
         bars: shows progress.
         device: "auto", "cpu", "cuda".
         tell: told in words what is chosen, and about scans that could not be used.
+        source_words: words of the command line that open the cohort: its path, `--where` and the like;
+            by default the cohort's path, or its name where that is all there is.
 
     Returns:
         The calibrated detector, as saved in `out`.
@@ -92,10 +100,13 @@ def train(
     method_class = get_method(method)
     fixed = preset_settings(method_class, preset)
     image_size, batch = int(fixed.pop("image_size")), int(fixed.pop("batch", 16))
+    if source_words is None:
+        source_words = [cohort.name if isinstance(cohort, Cohort) else str(cohort)]
     cohort = cohort if isinstance(cohort, Cohort) else Cohort.open(Path(cohort))
     cohort = cohort.with_splits()
+    # From here on only these are looked at: a training must not see an anomalous or a test scan.
     healthy, held_out = _healthy_rows(cohort)
-    the_recipe = _recipe(recipe, cohort, image_size, chosen.get("recipe", {}), store, tell)
+    the_recipe = _recipe(recipe, healthy, image_size, chosen.get("recipe", {}), store, tell)
     config = validated(method_class.Config, merged(fixed, nested(chosen.get("method", {}))), what="method")
     training = validated(
         TrainingConfig, {"batch": batch, **nested(chosen.get("training", {}))}, what="training"
@@ -104,6 +115,9 @@ def train(
         raise BadInput("--minutes and --steps: give one of them")
     if minutes is None and steps is None:
         minutes = DEFAULT_MINUTES
+    scoring = nested(chosen.get("scoring", {}))
+    # Refused now and not after minutes of training.
+    validated(ScoringConfig, merged(dict(method_class.native), scoring), what="scoring")
     device = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
     identity = {
         "method": method,
@@ -113,7 +127,12 @@ def train(
         "config": config.model_dump(mode="json"),
         "training": training.model_dump(mode="json"),
         "cohort": cohort.digest,
+        "minutes": minutes,
+        "steps": None if steps is None else str(steps),
+        # As JSON gives it back, so that it can be compared with what was begun.
+        "scoring": json.loads(json.dumps(scoring, default=str)),
     }
+    _refuse_steps(method_class(config, InputSpec(size=the_recipe.size)), steps)
     _claim(out, identity, resume)
     own_store = store is None
     if store is None:
@@ -152,7 +171,7 @@ def train(
         recipe=the_recipe,
         method=the_method,
         network=network,
-        scorers=_scorers(the_method, nested(chosen.get("scoring", {}))),
+        scorers=_scorers(the_method, scoring),
         profile=TrainingProfile.fit(store, indices),
         seed=seed,
         name=out.name,
@@ -170,7 +189,18 @@ def train(
         "torch": torch.__version__,
         "numpy": np.__version__,
     }
-    record["repeat"] = repeat_words(record, steps=record.get("steps"))
+    words = repeat_words(
+        method=method,
+        preset=preset,
+        seed=seed,
+        recipe=recipe,
+        settings=chosen,
+        steps=record["steps"],
+        device=device,
+        image_size=image_size,
+    )
+    record["repeat"] = shlex.join([*source_words[1:], *words])
+    record["command"] = command_line(source_words, words, out)
     record["total_minutes"] = round((time.monotonic() - began) / 60.0, 2)
     detector.record = record
     detector.save(out)
@@ -205,14 +235,6 @@ def fit_scorers(
                     advance()
 
             scorer.fit(evidence())
-
-
-def repeat_words(record: Mapping[str, Any], *, steps: Mapping[str, int] | None) -> str:
-    """The part of the `train` command that repeats a run exactly."""
-    words = f"--method {record['method']} --preset {record['preset']} --seed {record['seed']}"
-    if steps:
-        words += " --steps " + ",".join(f"{name}={number}" for name, number in steps.items())
-    return words
 
 
 def _healthy_rows(cohort: Cohort) -> tuple[Cohort, Cohort]:
@@ -257,11 +279,19 @@ def _recipe(
     return recipe
 
 
+def _refuse_steps(method: Method, steps: str | int | None) -> None:
+    """Complain about `--steps` before anything is written."""
+    stages = method.stages()
+    if steps is not None and stages:
+        steps_per_stage(steps, {stage.name: stage.share for stage in stages})
+
+
 def _claim(out: Path, identity: Mapping[str, Any], resume: bool) -> None:
     """Make sure that `out` is free, or holds an interrupted run of just this kind."""
     marker = out / "training.json"
     if not resume:
-        if (out / "detector.json").exists() or marker.exists():
+        # A marker alone is left by a training that failed before it learnt anything.
+        if (out / "detector.json").exists() or any((out / "checkpoints").glob("*")):
             raise BadInput(f"{out}: holds a run already; choose another --out, or go on with --resume")
         write_json(marker, identity)
         return
@@ -270,7 +300,8 @@ def _claim(out: Path, identity: Mapping[str, Any], resume: bool) -> None:
         return
     before = read_json(marker)
     for name, value in identity.items():
-        if before.get(name) != value:
+        # A name that is missing was not yet written down when the run was begun.
+        if before.get(name, value) != value:
             raise BadInput(
                 f"{out}: was begun with another {name} ({before.get(name)!r}, now {value!r}); "
                 "resume with the same settings or choose another --out"
@@ -296,7 +327,10 @@ def _learn(
     if not stages:
         with bars("fit", None):
             method.fit(network, lambda: (batch.to(device) for batch in source.once()))
-        return {"steps": None, "fit_seconds": round(time.monotonic() - began, 2)}
+        # Every run has the same files, whether there was anything to put into them or not.
+        (out / "checkpoints").mkdir(parents=True, exist_ok=True)
+        History(out / "history.csv", []).write()
+        return {"steps": None, "minutes": None, "fit_seconds": round(time.monotonic() - began, 2)}
     from unlesion.training.fit import fit_stages
 
     fitted = fit_stages(
