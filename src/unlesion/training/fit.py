@@ -18,6 +18,7 @@ import torch
 from lightning.pytorch.callbacks import Callback
 from torch import nn
 
+from unlesion.errors import UnlesionError
 from unlesion.methods.base import Stage
 from unlesion.progress import Bars
 from unlesion.training.budget import steps_per_stage
@@ -156,11 +157,22 @@ class _Reporter(Callback):
         finished = self.task.place.stage >= len(self.task.stages)
         due = time.monotonic() - self.last >= self.every and self.task.place.step % EVERY == 0
         if stopping or finished or due:
+            self._refuse_nonfinite_weights()
             self.history.write()
             trainer.save_checkpoint(self.checkpoint)
             self.last = time.monotonic()
         if stopping:
             trainer.should_stop = True
+
+    def _refuse_nonfinite_weights(self) -> None:
+        """A gradient may be lost while the loss still looks well; such weights must not be kept."""
+        place, network = self.task.place, self.task.network
+        if not all(bool(torch.isfinite(tensor).all()) for tensor in network.parameters()):
+            name = self.task.stages[min(place.stage, len(self.task.stages) - 1)].name
+            raise UnlesionError(
+                f"training stopped at step {place.step} of stage {name!r}: the weights are not finite; "
+                "try a lower learning rate (--set method.learning_rate=…) or --set training.precision=32"
+            )
 
     def _total(self, step: int, total: int | None) -> float | None:
         """Steps of all stages, guessed from shares while some lengths are unknown."""

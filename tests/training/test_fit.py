@@ -1,0 +1,175 @@
+"""Stages of the built-in methods: resume, the clock, and losses that are lost."""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from tests.methods.toy import Toy
+from unlesion.cli.app import run as command
+from unlesion.methods.base import InputSpec, StepContext
+from unlesion.methods.batch import Batch
+from unlesion.methods.registry import get_method, preset_settings
+from unlesion.prepare import PreparedStore, load_recipe, prepare_cohort
+from unlesion.progress import Advance, Bars, silent
+from unlesion.scans import Cohort
+from unlesion.training.checkpoints import SafeCheckpointIO
+from unlesion.training.config import TrainingConfig
+from unlesion.training.fit import Fitted, fit_stages
+from unlesion.training.source import SliceSource
+
+STEPS = 12
+
+
+@pytest.fixture(scope="module")
+def store(pictures: Path, tmp_path_factory: pytest.TempPathFactory) -> PreparedStore:
+    recipe = load_recipe("slices", {"size": 32})
+    return prepare_cohort(Cohort.open(pictures), recipe, tmp_path_factory.mktemp("store"))[0]
+
+
+def calling(at_step: Callable[[int], None]) -> Bars:
+    """Bars that call `at_step` with the number of steps done."""
+
+    @contextmanager
+    def bars(label: str, total: float | None = None) -> Iterator[Advance]:
+        done = 0
+
+        def advance(amount: float = 1.0, *, note: str = "", total: float | None = None) -> None:
+            nonlocal done
+            done += int(amount)
+            at_step(done)
+
+        yield advance
+
+    return bars
+
+
+def fit(
+    name: str, store: PreparedStore, run: Path, *, bars: Bars = silent, resume: bool = False
+) -> tuple[nn.Module, Fitted]:
+    method_class = get_method(name)
+    fixed = preset_settings(method_class, "tiny")
+    size = int(fixed.pop("image_size"))
+    fixed.pop("batch", None)
+    assert size == 32
+    method = method_class(method_class.Config.model_validate(fixed), InputSpec(size=size))
+    torch.manual_seed(0)
+    network = method.build()
+    fitted = fit_stages(
+        network=network,
+        stages=method.stages(),
+        source=SliceSource(store, np.arange(8), batch=4, seed=0),
+        config=TrainingConfig(batch=4),
+        run=run,
+        seed=0,
+        minutes=None,
+        steps=STEPS,
+        resume=resume,
+        device="cpu",
+        bars=bars,
+    )
+    return network, fitted
+
+
+@pytest.mark.parametrize("name", ["dae", "ae", "vae", "cevae"])
+def test_an_interrupted_training_ends_with_the_same_weights(
+    store: PreparedStore, tmp_path: Path, name: str
+) -> None:
+    def interrupt(done: int) -> None:
+        if done == 7:
+            signal.raise_signal(signal.SIGINT)
+
+    whole, _ = fit(name, store, tmp_path / "whole")
+    with pytest.raises(KeyboardInterrupt):
+        fit(name, store, tmp_path / "broken", bars=calling(interrupt))
+    saved = SafeCheckpointIO().load_checkpoint(tmp_path / "broken/checkpoints/last.safetensors")
+    assert saved["unlesion_place"]["step"] == 7
+    resumed, _ = fit(name, store, tmp_path / "broken", resume=True)
+    expected, found = whole.state_dict(), resumed.state_dict()
+    assert expected.keys() == found.keys()
+    for key, tensor in expected.items():
+        assert torch.equal(tensor, found[key]), key
+
+
+def test_time_between_steps_counts(store: PreparedStore, tmp_path: Path) -> None:
+    pause = 0.05
+    _, fitted = fit("ae", store, tmp_path / "run", bars=calling(lambda done: time.sleep(pause)))
+    # What comes after the last step of a process is not waited for by a next one.
+    assert fitted.seconds >= (STEPS - 1) * pause
+    assert fitted.images_per_second <= STEPS * 4 / ((STEPS - 1) * pause)
+
+
+def test_time_between_interruption_and_resume_does_not_count(store: PreparedStore, tmp_path: Path) -> None:
+    def interrupt(done: int) -> None:
+        if done == 5:
+            signal.raise_signal(signal.SIGINT)
+
+    began = time.perf_counter()
+    with pytest.raises(KeyboardInterrupt):
+        fit("ae", store, tmp_path / "run", bars=calling(interrupt))
+    trained = time.perf_counter() - began
+    time.sleep(3.0)
+    began = time.perf_counter()
+    _, fitted = fit("ae", store, tmp_path / "run", resume=True)
+    assert fitted.seconds <= trained + time.perf_counter() - began
+
+
+Draw = Callable[[Toy, nn.Module, Batch, StepContext], Mapping[str, Tensor]]
+LOST_AT = 30
+
+
+def loss_is_lost(draw: Draw) -> Draw:
+    def lost(self: Toy, network: nn.Module, batch: Batch, context: StepContext) -> Mapping[str, Tensor]:
+        loss = draw(self, network, batch, context)["loss"]
+        return {"loss": loss * float("nan") if context.step == LOST_AT else loss}
+
+    return lost
+
+
+def gradient_is_lost(draw: Draw) -> Draw:
+    def lost(self: Toy, network: nn.Module, batch: Batch, context: StepContext) -> Mapping[str, Tensor]:
+        loss = draw(self, network, batch, context)["loss"]
+        if context.step == LOST_AT - 1:
+            # The root's slope at 0 has no bound, and 0 times that is no number.
+            loss = loss + (loss * 0.0).sqrt()
+        return {"loss": loss}
+
+    return lost
+
+
+@pytest.mark.parametrize(
+    ("breaking", "words"),
+    [
+        (loss_is_lost, [f"step {LOST_AT} ", "stage 'first'", "loss is nan", "learning rate"]),
+        (gradient_is_lost, [f"step {LOST_AT} ", "stage 'first'", "weights are not finite"]),
+    ],
+)
+def test_what_is_not_a_number_stops_in_words_and_is_not_kept(
+    pictures: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    breaking: Callable[[Draw], Draw],
+    words: list[str],
+) -> None:
+    monkeypatch.setattr(Toy, "_draw", breaking(Toy._draw))
+    out = tmp_path / "run"
+    options: list[Any] = ["--method", Toy.name, "--preset", "tiny", "--steps", 80, "--out", out, "--jobs", 1]
+    options += ["--set", "training.checkpoint_seconds=0.001", "--device", "cpu"]
+    assert command(["train", str(pictures), *map(str, options)]) == 1
+    complaint = capsys.readouterr().err
+    assert all(word in complaint for word in words), complaint
+    assert "Traceback" not in complaint
+    assert not (out / "detector.json").exists()
+    saved = SafeCheckpointIO().load_checkpoint(out / "checkpoints" / "last.safetensors")
+    assert 0 < saved["unlesion_place"]["step"] <= LOST_AT
+    assert all(bool(torch.isfinite(tensor).all()) for tensor in saved["state_dict"].values())
