@@ -1,0 +1,46 @@
+"""The demo, from nothing to a report."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.cli.conftest import Command
+from unlesion.files import read_json
+
+
+@pytest.mark.slow
+def test_a_small_demo_is_whole(unlesion: Command, tmp_path: Path) -> None:
+    out = tmp_path / "demo"
+    words = ["demo", "--n", 12, "--preset", "tiny", "--minutes", 0.05, "--jobs", 1, "--device", "cpu"]
+    said = unlesion(*words, "--out", out)
+    assert said.code == 0, said.err
+    page = (out / "report.html").read_text(encoding="utf-8")
+    assert len(page.encode()) < 10_000_000
+    assert "not a medical device" in page
+    metrics = read_json(out / "metrics.json")
+    assert metrics["twin"]["gain"]["value"] is not None
+    run = {path.name for path in (out / "run").iterdir()}
+    wanted = {
+        "detector.json",
+        "weights.safetensors",
+        "card.md",
+        "history.csv",
+        "checkpoints",
+        "training.json",
+    }
+    assert wanted | {"report.html"} <= run
+    assert "store" not in run
+    command = read_json(out / "run" / "detector.json")["record"]["command"]
+    assert str(out / "cohort") in command
+    again = unlesion(*words, "--out", out)
+    assert again.code == 2
+    assert "holds a demo already" in again.complaint
+
+
+def test_a_device_that_is_not_there_is_refused_at_once(unlesion: Command, tmp_path: Path) -> None:
+    said = unlesion("demo", "--device", "abacus", "--out", tmp_path / "demo")
+    assert said.code == 2
+    assert "--device abacus" in said.complaint
+    assert not (tmp_path / "demo" / "cohort").exists()
