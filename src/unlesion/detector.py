@@ -76,16 +76,17 @@ class Detector:
         Raises:
             BadInput: the number of channels is another, or the recipe cannot handle the scan.
         """
-        if scan.channels != self.method.spec.channels:
-            raise BadInput(
-                f"{scan.key}: has {scan.channels} channels but the run was trained on "
-                f"{self.method.spec.channels} ({', '.join(self.method.spec.modalities)}); use --channels"
-            )
+        self._check_channels(scan.key, scan.channels)
         return self.recipe.prepare(scan) if prepared is None else prepared
 
     def evidence(self, prepared: Prepared, *, device: str | torch.device = "cpu") -> ScanEvidence:
-        """What the method finds in a whole prepared scan; slices without any roi are skipped."""
+        """What the method finds in a whole prepared scan; slices without any roi are skipped.
+
+        Raises:
+            BadInput: the number of channels is not the one trained on.
+        """
         images = prepared.images
+        self._check_channels(prepared.key, images.shape[1])
         slices = images.shape[0]
         network = self.network.to(device).eval()
         healthy: NDArray[np.float32] | None = None
@@ -182,6 +183,13 @@ class Detector:
             score = scorer.scan_score(after, prepared.roi)
             out[name] = (prepared.restore(after), prepared.restore(before), float(score))
         return out
+
+    def _check_channels(self, key: str, channels: int) -> None:
+        spec = self.method.spec
+        if channels != spec.channels:
+            trained = f"{spec.channels} ({', '.join(name or 'unnamed' for name in spec.modalities)})"
+            count = f"{channels} channel" + ("" if channels == 1 else "s")
+            raise BadInput(f"{key}: has {count} but the run was trained on {trained}; use --channels")
 
     def _alpha(self, calibration: Calibration, alpha: float | None) -> tuple[float, bool]:
         if alpha is None:

@@ -20,7 +20,7 @@ from unlesion.evaluation import (
 from unlesion.prepare import Prepared
 from unlesion.progress import Bars, silent, track
 from unlesion.scans import Cohort, Entry, Scan
-from unlesion.sweep import sweep
+from unlesion.sweep import Failures, sweep
 
 # Told about every scan with its row of scans.csv, to collect pictures.
 OnScan = Callable[[EvaluatedScan, dict[str, Any]], None]
@@ -37,6 +37,7 @@ def evaluate_detector(
     device: str = "auto",
     warn: Callable[[str], None] = lambda message: None,
     on_scan: OnScan | None = None,
+    failures: Failures | None = None,
 ) -> tuple[Evaluation, int]:
     """Measure a detector on the scans of `cohort`, and write the result into `out`.
 
@@ -50,12 +51,14 @@ def evaluate_detector(
         device: where the network runs.
         warn: told about every scan that could not be used.
         on_scan: told about every scan that could.
+        failures: takes the scans that could not be used, instead of `warn`.
 
     Returns:
         The evaluation, and how many scans could not be used.
 
     Raises:
         BadInput: there is no scan, or none could be used.
+        UnlesionError: none could be used, by a fault of ours.
     """
     if len(cohort) == 0:
         raise BadInput(f"{cohort.name}: no scans in split {split!r}; choose another --split or --where")
@@ -67,19 +70,26 @@ def evaluate_detector(
         cohort={"name": cohort.name, "digest": cohort.digest, "split": split},
         record={"method": detector.method.name, "seed": detector.seed, **detector.record},
     )
-    bad = 0
+    failures = Failures(warn) if failures is None else failures
     with bars("evaluate", len(cohort)) as advance:
         for swept in sweep(cohort, detector.recipe, executor=executor):
             if swept.scan is None or swept.prepared is None:
-                bad += 1
-                warn(swept.problem)
+                failures.take(swept)
             else:
-                scan = evaluated(detector, swept.entry, swept.scan, swept.prepared, device=device)
-                row = evaluator.add(scan)
-                if on_scan is not None:
-                    on_scan(scan, dict(row))
+                scan: EvaluatedScan | None = None
+                with failures.guard(swept.entry.key):
+                    found = evaluated(detector, swept.entry, swept.scan, swept.prepared, device=device)
+                    found.check()
+                    scan = found
+                if scan is not None:
+                    # Not guarded: numbers that hold half a scan would be wrong.
+                    row = evaluator.add(scan)
+                    if on_scan is not None:
+                        on_scan(scan, dict(row))
             advance(note=swept.entry.key)
-    return evaluator.write(out), bad
+    if not evaluator.rows:
+        failures.settle(f"{cohort.name}: no scan could be evaluated; the first: {failures.found[0].message}")
+    return evaluator.write(out), len(failures)
 
 
 def evaluated(

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import logging
+import traceback
 from collections import deque
-from collections.abc import Iterable, Iterator
-from concurrent.futures import Executor, Future
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import BrokenExecutor, Executor, Future
+from contextlib import contextmanager
 from dataclasses import dataclass
 
-from unlesion.errors import BadInput
-from unlesion.prepare import Prepared, Recipe
+from unlesion.errors import BadInput, UnlesionError
+from unlesion.prepare import Failure, Prepared, Recipe
 from unlesion.scans import Entry, Scan
+
+_log = logging.getLogger("unlesion")
 
 # Scans that may wait in memory, ready, while the network looks at one.
 AHEAD = 3
@@ -24,18 +29,87 @@ class Swept:
         scan: the scan; None if it could not be read or prepared.
         prepared: the scan in the recipe's shape; None likewise.
         problem: one line for people; "" if all is well.
+        ours: True where the fault is the program's, not the scan's.
+        trace: the traceback of a fault of ours; it may come from another process.
     """
 
     entry: Entry
     scan: Scan | None = None
     prepared: Prepared | None = None
     problem: str = ""
+    ours: bool = False
+    trace: str = ""
+
+
+class Failures:
+    """The scans of a sweep that could not be used; the others go on.
+
+    Args:
+        warn: told about each in one line.
+
+    Attributes:
+        found: one for each such scan, in the order met.
+    """
+
+    def __init__(self, warn: Callable[[str], None] = lambda message: None) -> None:
+        self.found: list[Failure] = []
+        self._warn = warn
+
+    def __len__(self) -> int:
+        return len(self.found)
+
+    @property
+    def ours(self) -> int:
+        """How many of them are a fault of the program."""
+        return sum(failure.ours for failure in self.found)
+
+    @property
+    def messages(self) -> dict[str, str]:
+        """By key, what was wrong."""
+        return {failure.key: failure.message for failure in self.found}
+
+    def add(self, key: str, message: str, *, ours: bool = False, trace: str = "") -> None:
+        """Note a scan that could not be used; a traceback goes into the log file, if one is open."""
+        if trace and _log.handlers:
+            _log.error("%s: failure\n%s", key, trace.rstrip())
+        self.found.append(Failure(key=key, message=message, ours=ours))
+        self._warn(message)
+
+    def take(self, swept: Swept) -> None:
+        """Note a scan that could not be read or prepared."""
+        self.add(swept.entry.key, swept.problem, ours=swept.ours, trace=swept.trace)
+
+    @contextmanager
+    def guard(self, key: str) -> Iterator[None]:
+        """Whatever goes wrong with this scan in the block is noted, and goes no further."""
+        try:
+            yield
+        except Exception as error:
+            ours = not isinstance(error, BadInput)
+            self.add(key, _in_words(key, error), ours=ours, trace=traceback.format_exc() if ours else "")
+
+    def settle(self, message: str) -> None:
+        """Say at the end that scans failed, if any did.
+
+        Raises:
+            BadInput: all of them were bad input.
+            UnlesionError: some were a fault of ours.
+        """
+        if self.ours:
+            raise UnlesionError(
+                f"{message}; {self.ours} by a failure of ours: please report it with the log file"
+            )
+        if self.found:
+            raise BadInput(message)
 
 
 def sweep(entries: Iterable[Entry], recipe: Recipe, *, executor: Executor | None = None) -> Iterator[Swept]:
     """Read and prepare scans in order, a few ahead through `executor` (None: in this process).
 
     A bad scan comes back with its `problem`; the others go on.
+
+    Raises:
+        UnlesionError: a worker process died.
     """
     if executor is None:
         for entry in entries:
@@ -49,6 +123,11 @@ def sweep(entries: Iterable[Entry], recipe: Recipe, *, executor: Executor | None
                 yield waiting.popleft().result()
         while waiting:
             yield waiting.popleft().result()
+    except BrokenExecutor as error:
+        raise UnlesionError(
+            "a worker process died while reading scans (out of memory?); run the same command again, "
+            "perhaps with fewer --jobs"
+        ) from error
     finally:
         for future in waiting:
             future.cancel()
@@ -58,5 +137,13 @@ def _one(entry: Entry, recipe: Recipe) -> Swept:
     try:
         scan = entry.read()
         return Swept(entry=entry, scan=scan, prepared=recipe.prepare(scan))
-    except BadInput as error:
-        return Swept(entry=entry, problem=str(error))
+    except Exception as error:  # One scan that trips over a fault of ours must not cost all the others.
+        ours = not isinstance(error, BadInput)
+        trace = traceback.format_exc() if ours else ""
+        return Swept(entry=entry, problem=_in_words(entry.key, error), ours=ours, trace=trace)
+
+
+def _in_words(key: str, error: Exception) -> str:
+    if isinstance(error, UnlesionError):
+        return str(error)
+    return f"{key}: a failure of ours: {type(error).__name__}: {' '.join(str(error).split())}"
