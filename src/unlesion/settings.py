@@ -41,15 +41,30 @@ def parse_settings(pairs: Sequence[str]) -> dict[str, dict[str, Any]]:
 
 
 def nested(flat: Mapping[str, Any]) -> dict[str, Any]:
-    """{"post.median_mm": 3} -> {"post": {"median_mm": 3}}."""
+    """{"post.median_mm": 3} -> {"post": {"median_mm": 3}}.
+
+    Raises:
+        BadInput: a name is given a value and, at once, settings below it.
+    """
     out: dict[str, Any] = {}
     for name, value in flat.items():
         *folders, last = name.split(".")
         place = out
         for folder in folders:
             place = place.setdefault(folder, {})
-        place[last] = value
+            if not isinstance(place, dict):
+                raise _both(name, folder)
+        if isinstance(place.get(last), dict):
+            if not isinstance(value, Mapping):
+                raise _both(name, last)
+            value = merged(place[last], value)
+        # A copy: later names may add to it, and the value is the caller's.
+        place[last] = dict(value) if isinstance(value, Mapping) else value
     return out
+
+
+def _both(name: str, part: str) -> BadInput:
+    return BadInput(f"--set …{name}: {part!r} is given both a value and settings below it; give one of them")
 
 
 def merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
