@@ -42,9 +42,20 @@ def draw_head(
 
 
 def write_pictures(
-    folder: Path, *, train: int = 8, val: int = 4, healthy: int = 3, anomalous: int = 3, split: bool = True
+    folder: Path,
+    *,
+    train: int = 8,
+    val: int = 4,
+    healthy: int = 3,
+    anomalous: int = 3,
+    split: bool = True,
+    modalities: tuple[str, ...] = ("T1",),
 ) -> Path:
-    """Write PNGs and a manifest; one subject a picture; its path."""
+    """Write PNGs and a manifest; one subject a picture; its path.
+
+    The first modality's files are called after the subject ("s00.png"), others also after themselves
+    ("s00_T2.png"), and are darker.
+    """
     rng = np.random.default_rng(0)
     rows = []
     plan = [("train", False)] * train + [("val", False)] * val
@@ -53,21 +64,22 @@ def write_pictures(
     for number, (part, lesion) in enumerate(plan):
         image, mask = draw_head(rng, lesion=lesion)
         name = f"s{number:02d}"
-        Image.fromarray(image).save(folder / f"{name}.png")
         if lesion:
             Image.fromarray((mask * 255).astype(np.uint8)).save(folder / f"{name}_mask.png")
         row = {
-            "path": f"{name}.png",
             "mask_path": f"{name}_mask.png" if lesion else "",
             "subject": name,
             "scan": name,
             "position": "0.5",
-            "modality": "T1",
             "label": "anomalous" if lesion else "healthy",
             "pathology": "blob" if lesion else "none",
             "group": "a" if number % 2 else "b",
         }
-        rows.append({**row, "split": part} if split else row)
+        for index, modality in enumerate(modalities):
+            path = f"{name}_{modality}.png" if index else f"{name}.png"
+            Image.fromarray((image * (1 - 0.2 * index)).astype(np.uint8)).save(folder / path)
+            whole = {"path": path, "modality": modality, **row}
+            rows.append({**whole, "split": part} if split else whole)
     with (folder / "manifest.csv").open("w", newline="", encoding="utf-8") as stream:
         writer = csv.DictWriter(stream, [f for f in FIELDS if split or f != "split"])
         writer.writeheader()

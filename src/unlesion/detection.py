@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import re
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,8 +14,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from unlesion.files import write_json
+from unlesion.files import cannot_write, whole_folder, write_json
 from unlesion.scans import Scan, write_binary, write_float, write_picture
+
+# What a detection consists of; other files in its folder are somebody else's.
+_OURS = re.compile(
+    r"(healthy(_[A-Za-z0-9-]+)?|anomaly|lesions)\.(nii\.gz|npy|png)|preview\.png|detection\.json"
+)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -69,11 +79,12 @@ def write_detection(
     recipe: str,
     scale: float | None = None,
     mark: str = "",
+    also: Callable[[Path], None] | None = None,
 ) -> None:
     """Write a detection into `folder` in the geometry and format family of the scan.
 
-    Writes `healthy`, `anomaly`, `lesions` and, last, `detection.json`, whose presence says that the
-    folder is complete.
+    Writes `healthy` (one file a channel), `anomaly`, `lesions` and, last, `detection.json`, whose
+    presence says that the folder is complete. All appear together, in the place of an earlier detection.
 
     Args:
         detection: what to write.
@@ -83,25 +94,80 @@ def write_detection(
         recipe: digest of the recipe, recorded.
         scale: anomaly value drawn white in `anomaly.png` of pictures: the same for all scans of a run.
         mark: recorded, to recognise what need not be done again.
+        also: writes more into the folder that it is given, to appear with the rest.
+
+    Raises:
+        BadInput: the folder cannot be written.
     """
+    with _together(folder) as partial:
+        if also is not None:
+            also(partial)
+        _write_arrays(detection, scan, partial, scale=scale)
+        write_json(
+            partial / "detection.json",
+            {
+                **detection.summary(),
+                "key": scan.key,
+                "run": run,
+                "recipe": recipe,
+                "mark": mark,
+                "notice": "For research use only; not a medical device.",
+            },
+        )
+
+
+def healthy_names(scan: Scan) -> tuple[str, ...]:
+    """How the files of the healthy image are called, one a channel, without ending.
+
+    `healthy` for a single channel; `healthy_T1`, ... for several, by number where modalities have no
+    names of their own.
+    """
+    if scan.channels == 1:
+        return ("healthy",)
+    words = [re.sub(r"[^A-Za-z0-9-]+", "-", name) for name in scan.modality]
+    if len(words) != scan.channels or not all(words) or len({word.lower() for word in words}) < len(words):
+        words = [str(number) for number in range(scan.channels)]
+    return tuple(f"healthy_{word}" for word in words)
+
+
+def _write_arrays(detection: Detection, scan: Scan, folder: Path, *, scale: float | None) -> None:
     picture = scan.grid.family == "picture"
     if detection.healthy is not None:
-        write_float(folder / "healthy", detection.healthy, scan.grid)
-        if picture and scan.channels == 1:
-            low, high = float(scan.voxels.min()), float(scan.voxels.max())
-            write_picture(folder / "healthy", detection.healthy[0], low=low, high=high)
+        for name, drawn, own in zip(healthy_names(scan), detection.healthy, scan.voxels, strict=True):
+            write_float(folder / name, drawn, scan.grid)
+            low, high = float(own.min()), float(own.max())
+            if picture and high > low:
+                write_picture(folder / name, drawn, low=low, high=high)
     write_float(folder / "anomaly", detection.anomaly, scan.grid)
     write_binary(folder / "lesions", detection.lesions, scan.grid)
     if picture and scale is not None:
         write_picture(folder / "anomaly", detection.anomaly, low=0.0, high=scale)
-    write_json(
-        folder / "detection.json",
-        {
-            **detection.summary(),
-            "key": scan.key,
-            "run": run,
-            "recipe": recipe,
-            "mark": mark,
-            "notice": "For research use only; not a medical device.",
-        },
-    )
+
+
+@contextmanager
+def _together(folder: Path) -> Iterator[Path]:
+    """Yield a temporary folder whose files then take the place of those of an earlier detection.
+
+    What is not ours stays: `a` may be a scan and a folder with further scans `a/b`.
+    """
+    others = folder.is_dir() and any(p.is_dir() or not _OURS.fullmatch(p.name) for p in folder.iterdir())
+    if not others:
+        with whole_folder(folder) as partial:
+            yield partial
+        return
+    staged = folder / ".part-detection"
+    try:
+        shutil.rmtree(staged, ignore_errors=True)
+        with whole_folder(staged) as partial:
+            yield partial
+        # Without detection.json the folder counts as incomplete, should this be interrupted.
+        (folder / "detection.json").unlink(missing_ok=True)
+        for old in folder.iterdir():
+            if old.is_file() and _OURS.fullmatch(old.name):
+                old.unlink()
+        for new in sorted(staged.iterdir(), key=lambda path: path.name == "detection.json"):
+            os.replace(new, folder / new.name)
+    except OSError as error:
+        raise cannot_write(folder, error) from error
+    finally:
+        shutil.rmtree(staged, ignore_errors=True)

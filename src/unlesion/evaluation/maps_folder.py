@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unlesion.calibration import Calibration, CalibrationBuilder
+from unlesion.detection import healthy_names
 from unlesion.errors import BadInput
 from unlesion.evaluation.scan import EvaluatedScan
 from unlesion.files import read_json
@@ -76,13 +76,7 @@ class MapsFolder:
         scan = entry.read()
         anomaly = self._image(entry, scan, "anomaly", "map")
         assert anomaly is not None
-        names = ["healthy"]
-        if scan.channels > 1:
-            names = [
-                "healthy_" + (re.sub(r"[^A-Za-z0-9-]+", "-", name) or str(i))
-                for i, name in enumerate(scan.modality)
-            ]
-        healthy = [self._image(entry, scan, name, "healthy image") for name in names]
+        healthy = [self._image(entry, scan, name, "healthy image") for name in healthy_names(scan)]
         drawn = [image for image in healthy if image is not None]
         predicted = self._image(entry, scan, "lesions", "lesion mask")
         said = self._said(entry)
