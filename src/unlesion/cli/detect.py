@@ -22,11 +22,12 @@ from unlesion.cli.options import (
     pick_device,
     workers,
 )
-from unlesion.errors import BadInput
+from unlesion.errors import BadInput, UnlesionError
 from unlesion.files import read_json, whole_file
 
 if TYPE_CHECKING:
-    from unlesion.scans import Entry
+    from unlesion.detection import Detection
+    from unlesion.scans import Entry, Scan
 
 RATES = {0.001: "fpr_0001", 0.005: "fpr_0005", 0.01: "fpr_001", 0.05: "fpr_005"}
 
@@ -58,8 +59,9 @@ def command(
     """Detect what is unusual, in the geometry of every scan; a second call skips what is done."""
     from unlesion.detection import write_detection
     from unlesion.detector import Detector
+    from unlesion.prepare.item import fingerprint
     from unlesion.report import write_preview
-    from unlesion.sweep import sweep
+    from unlesion.sweep import Failures, sweep
 
     if rate not in RATES:
         raise BadInput(f"--rate {rate}: choose one of {', '.join(map(str, RATES))}")
@@ -79,53 +81,74 @@ def command(
     for cohort in cohorts:
         for warning in cohort.warnings:
             console.warn(warning)
-    # What is done is recognised by the run's content and the options, not by its path.
-    mark = hashlib.sha256((run / "detector.json").read_bytes() + f"{alpha} {rate}".encode()).hexdigest()[:16]
-    todo = [entry for entry in entries if not _done(out / entry.key, mark)]
+    # What is done is recognised by the content of run and scan and by the options, not by paths.
+    whole = _digest_of(run)
+    marks = {
+        entry.key: hashlib.sha256(
+            f"{whole} {fingerprint(entry, detector.recipe)} {alpha} {rate}".encode()
+        ).hexdigest()[:16]
+        for entry in entries
+    }
+    todo = [entry for entry in entries if not _done(out / entry.key, marks[entry.key])]
     if len(todo) < len(entries):
         console.tell(f"{len(entries) - len(todo)} of {len(entries)} scans are done already")
     scale = None if calibration is None else 2.0 * calibration.thresholds["fpr_001"]
-    problems: dict[str, str] = {}
+    failures = Failures(console.warn)
+    where_to_run = pick_device(device)
     # A process takes longer to start than a scan or two take to read.
-    with workers(jobs if len(todo) > 2 else 1) as executor:
-        with console.bars("detect", len(todo)) as advance:
+    try:
+        with workers(jobs if len(todo) > 2 else 1) as executor, console.bars("detect", len(todo)) as advance:
             for swept in sweep(todo, detector.recipe, executor=executor):
-                key, problem = swept.entry.key, swept.problem
-                if swept.scan is not None and swept.prepared is not None:
-                    try:
+                key = swept.entry.key
+                if swept.scan is None or swept.prepared is None:
+                    failures.take(swept)
+                else:
+                    with failures.guard(key):
                         found = detector.detect(
                             swept.scan,
                             prepared=swept.prepared,
                             alpha=alpha,
                             rate=RATES[rate],
-                            device=pick_device(device),
+                            device=where_to_run,
                         )
-                        folder = out / key
-                        write_preview(folder / "preview.png", swept.scan, found, calibration=calibration)
+
+                        def preview(folder: Path, scan: Scan = swept.scan, found: Detection = found) -> None:
+                            write_preview(folder / "preview.png", scan, found, calibration=calibration)
+
                         write_detection(
                             found,
                             swept.scan,
-                            folder,
+                            out / key,
                             run=str(run),
                             recipe=detector.recipe.digest,
                             scale=scale,
-                            mark=mark,
+                            mark=marks[key],
+                            also=preview,
                         )
-                    except BadInput as error:
-                        problem = str(error)
-                if problem:
-                    problems[key] = problem
-                    console.warn(problem)
                 advance(note=key)
+    except UnlesionError:
+        # A worker died: what is done is worth a table; the same command again does the rest.
+        problems = failures.messages
+        met = [e for e in entries if e.key in problems or _done(out / e.key, marks[e.key])]
+        _write_scores(out, met, problems)
+        raise
+    problems = failures.messages
     _write_scores(out, entries, problems)
     from unlesion.report import build_report
 
     page = build_report(out)
     console.tell(f"{out / 'scores.csv'}: {len(entries) - len(problems)} scans; look at {page}")
-    if problems:
-        raise BadInput(
-            f"{len(problems)} of {len(entries)} scans could not be used (named above); the others are in {out}"
-        )
+    failures.settle(
+        f"{len(problems)} of {len(entries)} scans could not be used (named above); the others are in {out}"
+    )
+
+
+def _digest_of(run: Path) -> str:
+    """Changes with anything that detection uses of a run."""
+    digest = hashlib.sha256((run / "detector.json").read_bytes())
+    with (run / "weights.safetensors").open("rb") as stream:
+        digest.update(hashlib.file_digest(stream, "sha256").digest())
+    return digest.hexdigest()
 
 
 def _done(folder: Path, mark: str) -> bool:
@@ -138,9 +161,13 @@ def _done(folder: Path, mark: str) -> bool:
 
 
 def _write_scores(out: Path, entries: list[Entry], problems: dict[str, str]) -> None:
+    """Write `scores.csv`; rows of earlier calls stay as long as their results do."""
+    new = {entry.key for entry in entries}
+    earlier = [row for row in _rows_in(out) if row["key"] not in new and (out / row["key"]).is_dir()]
     with whole_file(out / "scores.csv") as partial, partial.open("w", newline="", encoding="utf-8") as stream:
         writer = csv.DictWriter(stream, COLUMNS, extrasaction="ignore")
         writer.writeheader()
+        writer.writerows(earlier)
         for entry in entries:
             row: dict[str, Any] = {"key": entry.key, "subject": entry.subject, "scan": entry.scan_id}
             row["label"] = entry.columns.get("label", "")
@@ -151,3 +178,13 @@ def _write_scores(out: Path, entries: list[Entry], problems: dict[str, str]) -> 
                 row.update({k: "" if v is None else v for k, v in found.items() if k in COLUMNS})
                 row["warnings"] = "; ".join(found["warnings"])
             writer.writerow(row)
+
+
+def _rows_in(out: Path) -> list[dict[str, str]]:
+    from unlesion.report.files import read_rows
+
+    try:
+        return [row for row in read_rows(out / "scores.csv") if row.get("key")]
+    except BadInput:
+        # Damaged: the table is made anew from what this call knows.
+        return []
