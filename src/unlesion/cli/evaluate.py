@@ -27,6 +27,9 @@ from unlesion.errors import BadInput
 if TYPE_CHECKING:
     from unlesion.detector import Detector
     from unlesion.scans import Cohort
+    from unlesion.sweep import Failures
+
+DEFAULT = "test"
 
 
 def command(
@@ -37,7 +40,7 @@ def command(
     out: Out,
     split: Annotated[
         str, typer.Option("--split", help="Splits to evaluate on, by commas, or 'all'.")
-    ] = "test",
+    ] = DEFAULT,
     where: Where = None,
     channels: Channels = None,
     volume: Volume = None,
@@ -52,13 +55,16 @@ def command(
     console = Console(quiet=quiet, out=out)
     for warning in opened.warnings:
         console.warn(warning)
-    chosen = _chosen(opened, split)
+    from unlesion.sweep import Failures
+
+    failures = Failures(console.warn)
     if (what / "detector.json").exists():
         from unlesion.detector import Detector
 
         detector = Detector.load(what)
+        chosen, split = _chosen(opened, split, console=console, trained_on=detector.record.get("cohort"))
         with workers(jobs if len(chosen) > 2 else 1) as executor:
-            bad = evaluate_into(
+            evaluate_into(
                 detector,
                 chosen,
                 out,
@@ -66,15 +72,18 @@ def command(
                 executor=executor,
                 console=console,
                 device=pick_device(device),
+                failures=failures,
             )
+        bad = len(failures)
     else:
+        chosen, split = _chosen(opened, split, console=console)
         bad = _evaluate_maps(what, opened, chosen, out, split, console)
     page = build_report(out)
     console.tell(f"{out / 'metrics.json'}: {len(chosen) - bad} scans; look at {page}")
+    said = f"{bad} of {len(chosen)} scans could not be evaluated (named above); the numbers are of the others"
+    failures.settle(said)
     if bad:
-        raise BadInput(
-            f"{bad} of {len(chosen)} scans could not be evaluated (named above); the numbers are of the others"
-        )
+        raise BadInput(said)
 
 
 def evaluate_into(
@@ -86,6 +95,7 @@ def evaluate_into(
     executor: Executor | None,
     console: Console,
     device: str = "cpu",
+    failures: Failures | None = None,
 ) -> int:
     """Evaluate a detector, collecting pictures on the way; how many scans could not be used."""
     from unlesion.cli.pictures import builder_for
@@ -102,19 +112,44 @@ def evaluate_into(
         device=device,
         warn=console.warn,
         on_scan=builder.look,
+        failures=failures,
     )
     builder.finish().save(out / "gallery")
     return bad
 
 
-def _chosen(opened: Cohort, split: str) -> Cohort:
-    if split == "all" or not any(entry.split for entry in opened):
-        return opened
+def _chosen(opened: Cohort, split: str, *, console: Console, trained_on: object = None) -> tuple[Cohort, str]:
+    """The scans to evaluate on, and which split they honestly are.
+
+    Args:
+        opened: the cohort.
+        split: what was asked for.
+        console: warned where thresholds or weights come from the same scans.
+        trained_on: digest of the cohort that the run learnt from.
+    """
+    known = trained_on is not None and trained_on == opened.digest
+    if split == "all":
+        if known:
+            console.warn(f"{opened.name}: the run learnt from scans of it; with --split all they count too")
+        return opened, "all"
+    if not any(entry.split for entry in opened):
+        if not known:
+            if split != DEFAULT:
+                raise BadInput(f"--split {split}: {opened.name} has no column split; leave --split out")
+            return opened, "all"
+        # Split as in training, or the run would be measured on scans that it has learnt.
+        opened = opened.with_splits()
+        if split == DEFAULT:
+            console.warn(
+                f"{opened.name}: no column split, and the run learnt from it; evaluating the part 'val' that it "
+                "did not learn from, but its thresholds were calibrated on the healthy ones of that part"
+            )
+            split = "val"
     chosen = opened.select(split=split_words(split))
     if len(chosen) == 0:
         there = sorted({entry.split or "(none)" for entry in opened})
         raise BadInput(f"--split {split}: no scans; there are {', '.join(there)}, or 'all'")
-    return chosen
+    return chosen, split
 
 
 def _evaluate_maps(
