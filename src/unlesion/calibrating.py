@@ -2,15 +2,45 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
+from dataclasses import replace
+from typing import Any
 
 from unlesion.calibration import Calibration, CalibrationBuilder
 from unlesion.detector import Detector, roi_of
 from unlesion.errors import BadInput
 from unlesion.progress import Bars, silent
 from unlesion.scans import Cohort, Entry
-from unlesion.sweep import sweep
+from unlesion.scoring import ScoringConfig, make_scorer
+from unlesion.settings import merged, nested, validated
+from unlesion.sweep import Failures, sweep
+
+# Settings of a standardised scoring that what it learnt in training depends on.
+_LEARNT = ("standardise", "rule", "sign", "height_bins", "sd_floor")
+
+
+def with_scoring(detector: Detector, over: Mapping[str, Any]) -> Detector:
+    """The same detector with other settings of its native scoring; it needs calibration anew.
+
+    Args:
+        detector: a trained detector.
+        over: settings by dotted name, such as {"post.median_mm": 5}.
+
+    Raises:
+        BadInput: an unknown setting or value, or one that needs the training scans.
+    """
+    old = detector.scorers["native"]
+    values = merged(old.config.model_dump(mode="json"), nested(over))
+    scorer = make_scorer(validated(ScoringConfig, values, what="scoring"))
+    if scorer.needs_fit:
+        for name in _LEARNT:
+            if getattr(scorer.config, name) != getattr(old.config, name):
+                raise BadInput(
+                    f"--set scoring.{name}: the mean and SD of healthy training scans hang on it; train with it"
+                )
+        scorer.load_state_dict(old.state_dict())
+    return replace(detector, scorers={**detector.scorers, "native": scorer}, calibrations={})
 
 
 def calibrate_detector(
@@ -21,6 +51,7 @@ def calibrate_detector(
     bars: Bars = silent,
     device: str = "cpu",
     warn: Callable[[str], None] = lambda message: None,
+    failures: Failures | None = None,
 ) -> dict[str, Calibration]:
     """Thresholds and p-values from healthy scans, one calibration per scoring of the detector.
 
@@ -31,23 +62,32 @@ def calibrate_detector(
         bars: shows progress.
         device: where the network runs.
         warn: told about every scan that could not be used.
+        failures: takes the scans that could not be used, instead of `warn`.
 
     Raises:
         BadInput: an anomalous scan among them, or no usable scan at all.
+        UnlesionError: no usable scan, by a fault of ours.
     """
     anomalous = [entry.key for entry in entries if entry.label != "healthy"]
     if anomalous:
         raise BadInput(f"{anomalous[0]}: labelled anomalous; thresholds come from healthy scans only")
     builders = {name: CalibrationBuilder() for name in detector.scorers}
+    failures = Failures(warn) if failures is None else failures
     with bars("calibrate", len(entries)) as advance:
         for swept in sweep(entries, detector.recipe, executor=executor):
             if swept.scan is None or swept.prepared is None:
-                warn(swept.problem)
+                failures.take(swept)
             else:
-                evidence = detector.evidence(swept.prepared, device=device)
-                roi = roi_of(swept.scan, swept.prepared)
+                maps, roi = {}, None
+                with failures.guard(swept.entry.key):
+                    evidence = detector.evidence(swept.prepared, device=device)
+                    roi = roi_of(swept.scan, swept.prepared)
+                    maps = detector.maps(swept.scan, swept.prepared, evidence)
                 subject = swept.entry.subject or swept.entry.key
-                for name, (after, _, score) in detector.maps(swept.scan, swept.prepared, evidence).items():
+                for name, (after, _, score) in maps.items():
+                    assert roi is not None
                     builders[name].add(subject, after, roi, score)
             advance(note=swept.entry.key)
+    if len(entries) and len(failures) == len(entries):
+        failures.settle(f"no healthy scan could be used; the first: {failures.found[0].message}")
     return {name: builder.finish() for name, builder in builders.items()}

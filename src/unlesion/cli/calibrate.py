@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from unlesion.cli.console import Console
+from unlesion.cli.console import LOG, Console
 from unlesion.cli.options import (
     Channels,
     Device,
     Jobs,
     Out,
     Quiet,
+    Set,
     Volume,
     Where,
     open_cohort,
@@ -31,22 +33,35 @@ def command(
     where: Where = None,
     channels: Channels = None,
     volume: Volume = None,
+    set_: Set = None,
     device: Device = "auto",
     jobs: Jobs = 0,
     quiet: Quiet = False,
 ) -> None:
     """Calibrate a run on healthy scans of another site; every healthy scan given is used."""
-    from unlesion.calibrating import calibrate_detector
+    from unlesion.calibrating import calibrate_detector, with_scoring
     from unlesion.detector import Detector
     from unlesion.files import whole_folder
+    from unlesion.settings import parse_settings
+    from unlesion.sweep import Failures
 
+    settings = parse_settings(set_ or [])
+    idle = [room for room in settings if room != "scoring" and settings[room]]
+    if idle:
+        raise BadInput(f"--set {idle[0]}.…: calibrate takes scoring settings only; for others train again")
     detector = Detector.load(run)
+    if settings["scoring"]:
+        detector = with_scoring(detector, settings["scoring"])
     opened = open_cohort(cohort, where=where, channels=channels, volume=volume).select(label="healthy")
     if len(opened) == 0:
         raise BadInput(f"{cohort}: no healthy scans to calibrate on; check the column label and --where")
-    if out.exists() and any(out.iterdir()):
+    # A log alone is what an earlier call left that came to nothing.
+    if out.is_dir() and any(path.name != LOG for path in out.iterdir()):
         raise BadInput(f"{out}: not empty; choose another --out")
-    console = Console(quiet=quiet)
+    console = Console(quiet=quiet, out=out)
+    for warning in opened.warnings:
+        console.warn(warning)
+    failures = Failures(console.warn)
     with workers(jobs) as executor:
         calibrations = calibrate_detector(
             detector,
@@ -54,18 +69,24 @@ def command(
             executor=executor,
             bars=console.bars,
             device=pick_device(device),
-            warn=console.warn,
+            failures=failures,
         )
+    used = calibrations["native"].n_subjects
     calibrated = detector.with_calibration(calibrations)
     calibrated.record = {
         **detector.record,
-        "calibrated_on": {"name": opened.name, "cohort": opened.digest, "subjects": len(opened.subjects)},
+        "calibrated_on": {"name": opened.name, "cohort": opened.digest, "subjects": used},
     }
     with whole_folder(out) as partial:
         calibrated.save(partial)
         if (run / "history.csv").exists():
             shutil.copyfile(run / "history.csv", partial / "history.csv")
+        # The log that is being written moves along.
+        os.replace(out / LOG, partial / LOG)
     from unlesion.report import build_report
 
     page = build_report(out)
-    console.tell(f"{out}: calibrated on {len(opened.subjects)} healthy subjects; look at {page}")
+    console.tell(f"{out}: calibrated on {used} healthy subjects; look at {page}")
+    failures.settle(
+        f"{len(failures)} of {len(opened)} scans could not be used (named above); {out} rests on the others"
+    )

@@ -12,6 +12,8 @@ from unlesion.errors import UnlesionError
 from unlesion.files import cannot_write
 from unlesion.progress import Bars, shown, silent
 
+LOG = "unlesion.log"
+
 _log = logging.getLogger("unlesion")
 
 # The words after `unlesion`, set once a command runs.
@@ -53,7 +55,7 @@ class Console:
     def _open(self, out: Path) -> None:
         try:
             out.mkdir(parents=True, exist_ok=True)
-            handler = logging.FileHandler(out / "unlesion.log", encoding="utf-8")
+            handler = logging.FileHandler(out / LOG, encoding="utf-8")
         except OSError as error:
             raise cannot_write(out, error) from error
         handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
