@@ -7,6 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from unlesion.cli.console import Console
+from unlesion.errors import BadInput
+
 if TYPE_CHECKING:
     from unlesion.evaluation import PairedDifference
 
@@ -16,11 +19,19 @@ def command(
         list[Path], typer.Argument(help="Two or more output folders of evaluate; of the same scans.")
     ],
     out: Annotated[Path | None, typer.Option("--out", help="Folder for compare.json.")] = None,
+    scoring: Annotated[
+        str, typer.Option("--scoring", help="native: a method's own maps; shared: plain |scan - healthy|.")
+    ] = "native",
 ) -> None:
     """Compare every pair of evaluations, subject by subject: second minus first."""
+    if scoring not in ("native", "shared"):
+        raise BadInput(f"--scoring {scoring}: choose native or shared")
     from unlesion.evaluation import compare, write_comparison
 
-    for pair in (found := compare(evaluations)):
+    found = compare(evaluations, scoring=scoring)
+    if out is not None:
+        Console(quiet=False, out=out)
+    for pair in found:
         typer.echo(f"{pair.second} minus {pair.first} ({pair.scoring} scoring, {pair.subjects} subjects)")
         for d in pair.differences:
             typer.echo("  " + _line(d))
