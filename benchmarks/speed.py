@@ -1,7 +1,8 @@
 """Speed as ratios, in one run: preparing against a bare read, detection by stage, training against a bare loop.
 
-    python benchmarks/speed.py            # all three
-    python benchmarks/speed.py training   # one of: preparing, detection, training
+    python benchmarks/speed.py            # preparing, detection, training
+    python benchmarks/speed.py training   # one of them
+    python benchmarks/speed.py demo       # how long `unlesion demo` takes, as a user would run it
 
 Everything is measured on volumes and slices made here; nothing is downloaded. Timings are those of this
 machine; only the ratios compare. For research use only.
@@ -9,8 +10,8 @@ machine; only the ratios compare. For research use only.
 
 from __future__ import annotations
 
-import resource
 import statistics
+import subprocess
 import sys
 import tempfile
 import time
@@ -23,6 +24,17 @@ import torch
 
 SHAPE = (182, 218, 182)
 
+# The command line in a process of its own, which says last how much memory it took at most (KiB).
+# Not `ru_maxrss`: on Linux a child's begins at its parent's peak, and the parent has made a phantom.
+COMMAND = """
+import pathlib, sys
+from unlesion.cli.app import run
+code = run(sys.argv[1:])
+status = pathlib.Path("/proc/self/status").read_text().split()
+print(status[status.index("VmHWM:") + 1])
+sys.exit(code)
+"""
+
 
 def median_seconds(work: Callable[[], object], *, repeats: int = 3) -> float:
     """Median duration of a piece of work, after one untimed go."""
@@ -33,6 +45,15 @@ def median_seconds(work: Callable[[], object], *, repeats: int = 3) -> float:
         work()
         durations.append(time.perf_counter() - began)
     return statistics.median(durations)
+
+
+def command(*words: object) -> tuple[float, int]:
+    """Seconds and peak memory (KiB) of a command, in a process that does nothing else."""
+    began = time.perf_counter()
+    ended = subprocess.run(
+        [sys.executable, "-c", COMMAND, *map(str, words)], check=True, stdout=subprocess.PIPE, text=True
+    )
+    return time.perf_counter() - began, int(ended.stdout.split()[-1])
 
 
 def virtual_volume(folder: Path) -> Path:
@@ -68,6 +89,7 @@ def preparing(folder: Path) -> None:
 
 def detection(folder: Path) -> None:
     """Detection of one volume, end to end and by stage, with peak memory."""
+    from unlesion.detection import write_detection
     from unlesion.detector import Detector
     from unlesion.methods.base import InputSpec
     from unlesion.methods.registry import get_method
@@ -104,14 +126,35 @@ def detection(folder: Path) -> None:
     total = sum(seconds.values())
     for name, duration in seconds.items():
         print(f"  {name:24} {duration:6.2f} s  {100 * duration / total:4.0f} %")
-    whole = median_seconds(lambda: detector.detect(read_scan(path, key="volume")))
-    print(f"  {'detect, end to end':24} {whole:6.2f} s; {len(prepared)} slices")
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    print(f"  peak memory of this process {peak:.0f} MiB")
+
+    def whole() -> None:
+        read = read_scan(path, key="volume")
+        write_detection(
+            detector.detect(read),
+            read,
+            folder / "found",
+            run="run",
+            recipe=detector.recipe.digest,
+            scale=None,
+        )
+
+    print(f"  {'end to end, with writing':24} {median_seconds(whole):6.2f} s; {len(prepared)} slices")
+    detector.save(folder / "run")
+    # Another folder each time: what is done already would be skipped.
+    verbs = [
+        command("detect", folder / "run", path, "--out", folder / f"out{turn}", "--device", "cpu", "--quiet")
+        for turn in range(3)
+    ]
+    seconds_of_verb = statistics.median(seconds for seconds, _ in verbs)
+    print(f"  {'unlesion detect':24} {seconds_of_verb:6.2f} s; start, preview and report included")
+    print(f"  peak memory of `unlesion detect` {max(peak for _, peak in verbs) / 1024:.0f} MiB")
 
 
 def training(folder: Path) -> None:
-    """Images per second of `fit_stages` against a bare PyTorch loop of the same network and loss."""
+    """Images per second of `fit_stages` against a bare PyTorch loop of the same network and loss.
+
+    Ours count from step to step, so with all that happens between them.
+    """
     from unlesion.methods.base import InputSpec, StepContext
     from unlesion.methods.registry import get_method, preset_settings
     from unlesion.prepare import load_recipe, prepare_cohort
@@ -183,9 +226,15 @@ def training(folder: Path) -> None:
     print(f"  ratio {ratio:.2f}")
 
 
-PARTS = {"preparing": preparing, "detection": detection, "training": training}
+def demo(folder: Path) -> None:
+    """Seconds of a whole `unlesion demo` with its defaults."""
+    seconds, _ = command("demo", "--out", folder / "demo", "--quiet")
+    print(f"unlesion demo: {seconds:.0f} s from nothing to the report")
+
+
+PARTS = {"preparing": preparing, "detection": detection, "training": training, "demo": demo}
 
 if __name__ == "__main__":
-    for part in sys.argv[1:] or PARTS:
+    for part in sys.argv[1:] or ("preparing", "detection", "training"):
         with tempfile.TemporaryDirectory() as temporary:
             PARTS[part](Path(temporary))
