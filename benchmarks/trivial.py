@@ -26,4 +26,6 @@ for entry in cohort:
     rows, columns, _ = entry.read().grid.shape
     labels.append(entry.label != "healthy")
     scores.append(abs(rows / columns - 1.0))
-print(f"{len(labels)} images, {sum(labels)} anomalous: AUROC of 'not square' {roc_auc_score(labels, scores):.3f}")
+print(
+    f"{len(labels)} images, {sum(labels)} anomalous: AUROC of 'not square' {roc_auc_score(labels, scores):.3f}"
+)

@@ -83,10 +83,16 @@ class Detector:
         """What the method finds in a whole prepared scan; slices without any roi are skipped.
 
         Raises:
-            BadInput: the number of channels is not the one trained on.
+            BadInput: the number of channels is not the one trained on, or the region of interest is
+                empty.
         """
         images = prepared.images
         self._check_channels(prepared.key, images.shape[1])
+        if not prepared.roi.any():
+            raise BadInput(
+                f"{prepared.key}: its region of interest is empty at the recipe's resolution; "
+                "check roi_path, or choose another recipe"
+            )
         slices = images.shape[0]
         network = self.network.to(device).eval()
         healthy: NDArray[np.float32] | None = None
@@ -155,14 +161,16 @@ class Detector:
             else:
                 warnings.append(calibration.why_not(DEFAULT_ALPHA))
                 alpha = None
-        lesions = np.zeros(anomaly.shape, bool) if threshold is None else anomaly > threshold
+        roi = roi_of(scan, prepared)
+        # The threshold is one of the roi's voxels, so it says nothing about those outside.
+        lesions = np.zeros(anomaly.shape, bool) if threshold is None else (anomaly > threshold) & roi
         spacing = scan.grid.spacing if scan.grid.spacing_known else None
         lesions, components = remove_small(lesions, spacing=spacing, config=scorer.config.post)
         return Detection(
             healthy=healthy,
             anomaly=anomaly,
             lesions=lesions,
-            roi=roi_of(scan, prepared),
+            roi=roi,
             score=float(score),
             p_value=p_value,
             flagged=flagged,
@@ -294,8 +302,17 @@ class Detector:
                 seed=saved["seed"],
                 name=run.name,
             )
-        except (KeyError, TypeError, ValueError, RuntimeError, OSError, SafetensorError) as error:
-            raise BadInput(f"{run}: damaged run ({str(error).splitlines()[0]}); train again") from error
+        except (
+            KeyError,
+            TypeError,
+            ValueError,
+            AttributeError,
+            RuntimeError,
+            OSError,
+            SafetensorError,
+        ) as error:
+            reason = (str(error).splitlines() or [type(error).__name__])[0]
+            raise BadInput(f"{run}: damaged run ({reason}); train again") from error
 
     def with_calibration(self, calibrations: Mapping[str, Calibration]) -> Detector:
         """The same detector with other thresholds and p-values."""

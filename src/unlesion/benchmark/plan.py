@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from unlesion.benchmark.spec import BenchSpec, CohortSpec, MethodSpec, resolve
+from unlesion.errors import BadInput
 from unlesion.methods.base import InputSpec
 from unlesion.methods.registry import get_method, preset_settings
-from unlesion.prepare import Recipe, choose_recipe, load_recipe
+from unlesion.prepare import Recipe, choose_recipe, is_store, load_recipe
 from unlesion.scans import Cohort
 from unlesion.scoring import ScoringConfig
 from unlesion.settings import merged, nested, parse_settings, validated
@@ -119,6 +120,10 @@ def make_plan(spec: BenchSpec, cell: Cell, *, folder: Path) -> Plan:
 
 def _cohorts(spec: CohortSpec, folder: Path) -> tuple[Cohort, Cohort]:
     path = resolve(spec.path, folder)
+    if is_store(path):
+        raise BadInput(
+            f"{path}: a prepared store; a benchmark prepares on its own, give the manifest or folder"
+        )
     learn = Cohort.open(path, where=spec.where, channels=spec.channels).with_splits()
     test_where = spec.where if spec.test_where is None else spec.test_where
     test = Cohort.open(path, where=test_where, channels=spec.channels)

@@ -38,7 +38,7 @@ class CohortSpec(_Part):
 
     Attributes:
         name: how the leaderboard calls it.
-        path: manifest, folder or store; `${VARIABLE}` and `${VARIABLE:-default}` are filled in from the
+        path: manifest or folder; `${VARIABLE}` and `${VARIABLE:-default}` are filled in from the
             environment, other relative paths are relative to the spec file.
         where: conditions on the rows that are learnt from.
         test_where: conditions on the rows that are tested on; by default the same.
@@ -93,6 +93,8 @@ def read_spec(path: Path) -> BenchSpec:
     if not isinstance(values, dict):
         raise BadInput(f"{path}: expected methods, cohorts and a budget; see the how-to on benchmarks")
     methods = values.get("methods") or []
+    if not isinstance(methods, list):
+        raise BadInput(f"{path}: methods must be a list of names")
     values["methods"] = [{"name": m} if isinstance(m, str) else m for m in methods]
     spec = validated(BenchSpec, values, what=str(path))
     if (spec.minutes is None) == (spec.steps is None):
@@ -100,6 +102,9 @@ def read_spec(path: Path) -> BenchSpec:
     labels = [method.label or method.name for method in spec.methods]
     if len(set(labels)) < len(labels):
         raise BadInput(f"{path}: two methods with one label; set label: on one of them")
+    names = [cohort.name for cohort in spec.cohorts]
+    if len(set(names)) < len(names) or len(set(spec.seeds)) < len(spec.seeds):
+        raise BadInput(f"{path}: two cohorts with one name, or a seed given twice")
     if spec.reference is not None and spec.reference not in labels:
         raise BadInput(f"{path}: the reference {spec.reference!r} is none of the methods")
     return spec

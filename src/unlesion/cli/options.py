@@ -8,7 +8,6 @@ import signal
 from collections.abc import Iterator
 from concurrent.futures import Executor, ProcessPoolExecutor
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -54,37 +53,16 @@ def open_cohort(
     source: Path, *, where: list[str] | None = None, channels: str | None = None, volume: int | None = None
 ) -> Cohort:
     """Open a manifest, a folder, an image or a prepared store as a cohort."""
+    from unlesion.prepare import is_store, store_cohort
     from unlesion.scans import Cohort
 
     if is_store(source):
-        from unlesion.prepare import store_cohort
-
         if channels:
             raise BadInput(
                 f"--channels {channels}: {source} is a prepared store; join channels when preparing it"
             )
-        return _entries_where(store_cohort(source), where or [])
+        return store_cohort(source, where=where or ())
     return Cohort.open(source, where=where or (), channels=split_words(channels), volume=volume)
-
-
-def _entries_where(cohort: Cohort, where: list[str]) -> Cohort:
-    """The entries of a cohort that is open already, by their columns."""
-    for condition in where:
-        column, equals, values = condition.partition("=")
-        known = sorted({name for entry in cohort for name in entry.columns})
-        if not equals or column not in known:
-            raise BadInput(f"--where {condition}: write COLUMN=A,B with a column of {', '.join(known)}")
-        wanted = set(split_words(values))
-        kept = tuple(entry for entry in cohort if entry.columns.get(column) in wanted)
-        if not kept:
-            raise BadInput(f"--where {condition}: no scan of {cohort.name} is left")
-        cohort = replace(cohort, entries=kept)
-    return cohort
-
-
-def is_store(source: Path) -> bool:
-    """Whether a path is a prepared store."""
-    return (source / "index.json").is_file()
 
 
 def pick_device(wanted: str) -> str:

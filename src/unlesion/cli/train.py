@@ -18,7 +18,6 @@ from unlesion.cli.options import (
     Set,
     Volume,
     Where,
-    is_store,
     open_cohort,
     pick_device,
     workers,
@@ -83,6 +82,7 @@ def command(
             bars=console.bars,
             device=pick_device(device),
             tell=console.tell,
+            warn=console.warn,
             source_words=source_words(cohort, where=where, channels=channels, volume=volume),
         )
     from unlesion.cli.pictures import save_healthy_gallery
@@ -110,8 +110,6 @@ def source_words(
 
 def stored(source: Path) -> PreparedStore | None:
     """The prepared store behind a cohort, if it is one."""
-    if is_store(source):
-        from unlesion.prepare import PreparedStore
+    from unlesion.prepare import PreparedStore, is_store
 
-        return PreparedStore.open(source)
-    return None
+    return PreparedStore.open(source) if is_store(source) else None

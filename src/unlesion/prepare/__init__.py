@@ -8,7 +8,7 @@ from unlesion.prepare.normalise import Intensity
 from unlesion.prepare.placement import Placement
 from unlesion.prepare.prepared import Prepared
 from unlesion.prepare.recipe import Recipe
-from unlesion.prepare.reuse import store_cohort
+from unlesion.prepare.reuse import is_store, store_cohort
 from unlesion.prepare.store import PreparedStore
 
 __all__ = [
@@ -20,6 +20,7 @@ __all__ = [
     "Recipe",
     "builtin_recipes",
     "choose_recipe",
+    "is_store",
     "load_recipe",
     "prepare_cohort",
     "recipe_from",

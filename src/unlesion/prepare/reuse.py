@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from unlesion.errors import BadInput
 from unlesion.prepare.store import INDEX, PreparedStore
 from unlesion.prepare.stored import StoredGeometry
 from unlesion.scans.cohort import Cohort
@@ -73,14 +75,32 @@ class StoredEntry(Entry):
         )
 
 
-def store_cohort(path: str | Path) -> Cohort:
+def is_store(path: str | Path) -> bool:
+    """Whether a path is a prepared store."""
+    return (Path(path) / INDEX).is_file()
+
+
+def store_cohort(path: str | Path, *, where: Sequence[str] = ()) -> Cohort:
     """The scans of a prepared store as a cohort.
 
+    Args:
+        path: the store.
+        where: conditions "column=a,b" (a or b), all of which must hold.
+
     Raises:
-        BadInput: there is no store at `path`, or it is damaged.
+        BadInput: there is no store at `path`, it is damaged, or a condition leaves nothing.
     """
     store = PreparedStore.open(path)
     entries = tuple(_entry(store, number, row) for number, row in enumerate(store.scans))
+    for condition in where:
+        column, equals, values = condition.partition("=")
+        known = sorted({name for entry in entries for name in entry.columns})
+        if not equals or column not in known:
+            raise BadInput(f"--where {condition}: write COLUMN=A,B with a column of {', '.join(known)}")
+        wanted = {value.strip() for value in values.split(",")}
+        entries = tuple(entry for entry in entries if entry.columns.get(column) in wanted)
+        if not entries:
+            raise BadInput(f"--where {condition}: no scan of {store.name} is left")
     return Cohort(root=store.path, entries=entries, name=store.name, volume=None)
 
 

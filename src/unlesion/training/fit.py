@@ -112,7 +112,11 @@ def fit_stages(
             task.on_load_checkpoint(saved)
             history.resume(len(stages), 0)
         else:
-            trainer.fit(task, ckpt_path=None if saved is None else str(checkpoint), weights_only=False)
+            try:
+                trainer.fit(task, ckpt_path=None if saved is None else str(checkpoint), weights_only=False)
+            except SystemExit as stop:
+                # What Lightning makes of a second Ctrl-C.
+                raise KeyboardInterrupt from stop
     if interrupted.is_set() and task.place.stage < len(stages):
         raise KeyboardInterrupt
     history.write()

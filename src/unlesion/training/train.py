@@ -23,7 +23,15 @@ from unlesion.errors import BadInput
 from unlesion.files import read_json, write_json
 from unlesion.methods.base import InputSpec, Method
 from unlesion.methods.registry import get_method, preset_settings
-from unlesion.prepare import PreparedStore, Recipe, choose_recipe, load_recipe, prepare_cohort
+from unlesion.prepare import (
+    PreparedStore,
+    Recipe,
+    choose_recipe,
+    is_store,
+    load_recipe,
+    prepare_cohort,
+    store_cohort,
+)
 from unlesion.progress import Bars, counted, silent
 from unlesion.scans import Cohort
 from unlesion.scoring import ScanEvidence, Scorer, ScoringConfig, make_scorer
@@ -61,6 +69,7 @@ def train(
     bars: Bars = silent,
     device: str = "auto",
     tell: Callable[[str], None] = lambda message: None,
+    warn: Callable[[str], None] | None = None,
     source_words: Sequence[str] | None = None,
 ) -> Detector:
     """Learn what is healthy from a cohort and write the run.
@@ -83,7 +92,8 @@ def train(
         executor: reads and prepares scans in parallel.
         bars: shows progress.
         device: "auto", "cpu", "cuda".
-        tell: told in words what is chosen, and about scans that could not be used.
+        tell: told in words what is chosen.
+        warn: told about scans that could not be used; `tell` by default.
         source_words: words of the command line that open the cohort: its path, `--where` and the like;
             by default the cohort's path, or its name where that is all there is.
 
@@ -102,8 +112,12 @@ def train(
     image_size, batch = int(fixed.pop("image_size")), int(fixed.pop("batch", 16))
     if source_words is None:
         source_words = [cohort.name if isinstance(cohort, Cohort) else str(cohort)]
+    if not isinstance(cohort, Cohort) and is_store(cohort):
+        store = store or PreparedStore.open(cohort)
+        cohort = store_cohort(cohort)
     cohort = cohort if isinstance(cohort, Cohort) else Cohort.open(Path(cohort))
     cohort = cohort.with_splits()
+    warn = warn or tell
     # From here on only these are looked at: a training must not see an anomalous or a test scan.
     healthy, held_out = _healthy_rows(cohort)
     the_recipe = _recipe(recipe, healthy, image_size, chosen.get("recipe", {}), store, tell)
@@ -141,9 +155,16 @@ def train(
                 healthy, the_recipe, out / "store", executor=executor, progress=progress
             )
         for failure in failures:
-            tell(f"left out: {failure.message}")
-    modality = tuple(store.scans[0]["modality"])
-    indices = store.select(split="train", label="healthy")
+            warn(f"left out: {failure.message}")
+    # A store may hold more than was chosen: only the slices of the chosen scans are learnt from.
+    keys = {entry.key for entry in healthy}
+    chosen_rows = [number for number, row in enumerate(store.scans) if row["key"] in keys]
+    if not chosen_rows:
+        raise BadInput(
+            f"{store.path}: holds none of the healthy training scans of {cohort.name}; prepare again"
+        )
+    indices = np.flatnonzero(np.isin(store.slice_scan, chosen_rows))
+    modality = tuple(store.scans[chosen_rows[0]]["modality"])
     spec = InputSpec(channels=int(store.images.shape[1]), size=the_recipe.size, modalities=modality)
     torch.manual_seed(seed_of(seed, "weights"))
     the_method = method_class(config, spec)
@@ -166,7 +187,8 @@ def train(
     record.update(
         _learn(the_method, network, source, training, out, seed, minutes, steps, resume, device, bars)
     )
-    network = network.to("cpu").eval()
+    # The layout that a saved run comes back in: another one rounds differently.
+    network = network.to("cpu", memory_format=torch.contiguous_format).eval()  # type: ignore[call-overload]
     detector = Detector(
         recipe=the_recipe,
         method=the_method,
@@ -179,7 +201,7 @@ def train(
     fit_scorers(detector, healthy, executor=executor, bars=bars, device=device)
     if len(held_out):
         detector = detector.with_calibration(
-            calibrate_detector(detector, held_out, executor=executor, bars=bars, device=device, warn=tell)
+            calibrate_detector(detector, held_out, executor=executor, bars=bars, device=device, warn=warn)
         )
     else:
         tell("no healthy rows in split 'val': the run has no thresholds; use `unlesion calibrate`")
@@ -230,7 +252,7 @@ def fit_scorers(
 
             def evidence(advance: Any = advance) -> Iterator[ScanEvidence]:
                 for swept in sweep(entries, detector.recipe, executor=executor):
-                    if swept.prepared is not None:
+                    if swept.prepared is not None and swept.prepared.roi.any():
                         yield detector.evidence(swept.prepared, device=device)
                     advance()
 
