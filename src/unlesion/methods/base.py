@@ -48,7 +48,8 @@ class StepContext:
     Attributes:
         generator: all randomness of this step comes from here (it depends on seed, stage, step and
             phase alone, so that an interrupted training resumes exactly).
-        progress: 0 at the stage's first step to 1 at its last; 0 while the length is not known yet.
+        progress: 0 to 1 at the stage's last step; 0 during the common warm-up of the stage, when its
+            length may not be known yet.
         step: number of the step inside its stage, from 0.
     """
 
