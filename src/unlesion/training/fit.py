@@ -192,8 +192,10 @@ def _precision(wanted: str, device: str) -> Literal["32-true", "bf16-mixed"]:
     """Lightning's name of the precision; bfloat16 only where the hardware multiplies in it."""
     if wanted == "32":
         return "32-true"
-    if wanted == "bf16" or device.startswith("cuda"):
+    if wanted == "bf16":
         return "bf16-mixed"
+    if device.startswith("cuda"):
+        return "bf16-mixed" if torch.cuda.is_bf16_supported(including_emulation=False) else "32-true"
     return "bf16-mixed" if torch.ops.mkldnn._is_mkldnn_bf16_supported() else "32-true"
 
 
