@@ -135,9 +135,10 @@ def test_navigation_holds_every_page() -> None:
 
 
 def test_settings_are_documented() -> None:
-    from unlesion.prepare.load import setting_names
+    from unlesion.prepare import Recipe
     from unlesion.scoring import ScoringConfig
     from unlesion.scoring.config import PostConfig
+    from unlesion.settings import setting_names
     from unlesion.training.config import TrainingConfig
 
     documented = set(
@@ -148,7 +149,7 @@ def test_settings_are_documented() -> None:
     wanted |= {f"training.{name}" for name in TrainingConfig.model_fields}
     assert wanted <= documented
     recipes = set(re.findall(r"`([a-z0-9_.]+)`", (DOCS / "reference/recipes.md").read_text(encoding="utf-8")))
-    assert set(setting_names()) <= recipes
+    assert set(setting_names(Recipe)) <= recipes
 
 
 def test_defaults_of_settings_are_as_documented() -> None:

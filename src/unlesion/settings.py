@@ -93,19 +93,20 @@ def validated(model: type[Model], values: Mapping[str, Any], *, what: str) -> Mo
         first = error.errors()[0]
         name = ".".join(str(part) for part in first["loc"])
         if first["type"] == "extra_forbidden":
-            known = _names(model)
+            known = setting_names(model)
             close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
             hint = f"did you mean {what}.{close[0]}?" if close else f"there are {', '.join(sorted(known))}"
             raise BadInput(f"unknown setting {what}.{name}; {hint}") from error
         raise BadInput(f"setting {what}.{name}={first.get('input')!r}: {first['msg'].lower()}") from error
 
 
-def _names(model: type[BaseModel], prefix: str = "") -> list[str]:
+def setting_names(model: type[BaseModel], prefix: str = "") -> list[str]:
+    """Dotted names of every setting of a model, those of models inside it too."""
     names = []
     for name, field in model.model_fields.items():
         inner = field.annotation
         if isinstance(inner, type) and issubclass(inner, BaseModel):
-            names += _names(inner, f"{prefix}{name}.")
+            names += setting_names(inner, f"{prefix}{name}.")
         else:
             names.append(prefix + name)
     return names

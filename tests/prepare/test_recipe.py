@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from unlesion.errors import BadInput
-from unlesion.prepare import Recipe, builtin_recipes, load_recipe, setting_names
+from unlesion.prepare import Recipe, builtin_recipes, load_recipe
+from unlesion.settings import setting_names
 
 
 def test_builtin_recipes_load_and_differ() -> None:
@@ -32,7 +33,7 @@ def test_digest_sees_every_setting_but_the_name() -> None:
         "slices.highest": 0.9, "normalise.how": "none", "normalise.low": 5.0, "normalise.high": 95.0,
         "normalise.median_at": 0.4,
     }  # fmt: skip
-    assert set(others) | {"name"} == set(setting_names())
+    assert set(others) | {"name"} == set(setting_names(Recipe))
     digests = {load_recipe("slices", {name: value}).digest for name, value in others.items()}
     assert len(digests | {plain.digest}) == len(others) + 1
 

@@ -3,7 +3,7 @@
 from unlesion.prepare.choose import choose_recipe
 from unlesion.prepare.gather import prepare_cohort
 from unlesion.prepare.item import Failure
-from unlesion.prepare.load import builtin_recipes, load_recipe, recipe_from, setting_names
+from unlesion.prepare.load import builtin_recipes, load_recipe, recipe_from
 from unlesion.prepare.normalise import Intensity
 from unlesion.prepare.placement import Placement
 from unlesion.prepare.prepared import Prepared
@@ -24,6 +24,5 @@ __all__ = [
     "load_recipe",
     "prepare_cohort",
     "recipe_from",
-    "setting_names",
     "store_cohort",
 ]

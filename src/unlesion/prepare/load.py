@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 
 from unlesion.errors import BadInput
 from unlesion.prepare.recipe import Recipe
+from unlesion.settings import setting_names
 
 
 def builtin_recipes() -> tuple[str, ...]:
@@ -59,24 +60,8 @@ def recipe_from(content: Mapping[str, Any], *, source: str) -> Recipe:
         raise BadInput(f"{source}: setting {setting!r}: {first['msg']}") from error
 
 
-def setting_names() -> tuple[str, ...]:
-    """Dotted names of every setting of a recipe."""
-    return tuple(_names(Recipe, ""))
-
-
-def _names(model: type[BaseModel], before: str) -> list[str]:
-    names = []
-    for name, info in model.model_fields.items():
-        inner = info.annotation
-        if isinstance(inner, type) and issubclass(inner, BaseModel):
-            names += _names(inner, f"{before}{name}.")
-        else:
-            names.append(before + name)
-    return names
-
-
 def _override(content: dict[str, Any], setting: str, value: Any) -> None:
-    if setting not in setting_names():
+    if setting not in setting_names(Recipe):
         raise _unknown(setting, "recipe")
     *steps, last = setting.split(".")
     place = content
@@ -88,7 +73,7 @@ def _override(content: dict[str, Any], setting: str, value: Any) -> None:
 
 
 def _unknown(setting: str, source: str) -> BadInput:
-    names = setting_names()
+    names = setting_names(Recipe)
     close = difflib.get_close_matches(setting, names, n=1, cutoff=0.4)
     if not close:
         # A bare name may belong into a step: "high" means "normalise.high".
