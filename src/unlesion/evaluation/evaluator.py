@@ -14,11 +14,11 @@ from numpy.typing import NDArray
 from unlesion.calibration import Calibration
 from unlesion.errors import BadInput
 from unlesion.evaluation.bootstrap import Bootstrap
-from unlesion.evaluation.estimate import estimate, share
-from unlesion.evaluation.fidelity import Units, healed, kept
-from unlesion.evaluation.metric import Metric, number
+from unlesion.evaluation.by_group import by_group
+from unlesion.evaluation.groups import COLUMNS, Cell, cell_of
 from unlesion.evaluation.output import write_evaluation
 from unlesion.evaluation.scan import EvaluatedScan
+from unlesion.evaluation.stratum import Stratum
 from unlesion.evaluation.tally import LESION_RATE, Row, Tally
 from unlesion.evaluation.voxels import curves_of
 from unlesion.scoring import PostConfig, ScoringConfig
@@ -84,11 +84,8 @@ class Evaluator:
         self.bootstrap = bootstrap or Bootstrap()
         self.record = dict(record or {})
         self.rows: list[Row] = []
-        self._tallies: dict[str, Tally] = {}
-        self._healthy: dict[str, NDArray[np.float64]] = {}
-        self._twin: dict[str, NDArray[np.float64]] = {}
-        self._voxels = 0
-        self._lesions = 0
+        self._scorings: tuple[str, ...] = ()
+        self._strata: dict[Cell, Stratum] = {}
         self._identity: list[str] = []
         self._keys: set[str] = set()
 
@@ -101,11 +98,16 @@ class Evaluator:
         scan.check()
         if scan.key in self._keys:
             raise ValueError(f"{scan.key}: came twice")
-        if self._tallies and set(scan.maps) != set(self._tallies):
-            raise ValueError(f"{scan.key}: has {sorted(scan.maps)} maps, others {sorted(self._tallies)}")
-        if not self._tallies:
-            self._tallies = {name: self._tally(name) for name in scan.maps}
+        scorings = tuple(scan.maps)
+        if self._scorings and set(scorings) != set(self._scorings):
+            raise ValueError(f"{scan.key}: has {sorted(scorings)} maps, others {sorted(self._scorings)}")
+        self._scorings = self._scorings or scorings
         self._keys.add(scan.key)
+        cell = cell_of(scan)
+        if cell not in self._strata:
+            self._strata[cell] = Stratum({name: self._tally(name) for name in self._scorings})
+        stratum = self._strata[cell]
+        bands = {name: value for name, value in zip(COLUMNS, cell, strict=True) if name.endswith("_band")}
         row: Row = {
             "key": scan.key,
             "subject": scan.subject,
@@ -113,14 +115,16 @@ class Evaluator:
             "label": scan.label,
             "pathology": scan.pathology,
             **{k: v for k, v in scan.columns.items() if k not in _OWN_COLUMNS and not k.endswith("path")},
+            **bands,
         }
-        for name, tally in self._tallies.items():
+        for name, tally in stratum.tallies.items():
             sign = self.scoring[name].sign if name in self.scoring else None
             columns = {"sign": sign, **tally.add(scan, name)}
             row.update(columns if name == "native" else {f"{name}_{k}": v for k, v in columns.items()})
-        row.update(self._truth(scan))
-        row.update(self._fidelity(scan))
+        row.update(stratum.add(scan))
         self.rows.append(row)
+        marked = -1 if row["lesion_voxels"] is None else row["lesion_voxels"]
+        self._identity.append(f"{scan.key}\x1f{scan.label}\x1f{row['roi_voxels']}\x1f{marked}")
         return row
 
     def finish(self) -> Evaluation:
@@ -131,9 +135,10 @@ class Evaluator:
         """
         if not self.rows:
             raise BadInput("nothing to evaluate: no scan of the cohort could be used; see the log")
-        labels = [row["label"] for row in self.rows]
-        subjects = {row["subject"] for row in self.rows}
-        found = {name: tally.metrics(self.bootstrap) for name, tally in self._tallies.items()}
+        # Sorted, so that sums of fractions do not depend on which scan came first.
+        whole = Stratum.sum([self._strata[cell] for cell in sorted(self._strata)])
+        found = {name: tally.metrics(self.bootstrap) for name, tally in whole.tallies.items()}
+        by, grouping = by_group(self._strata, whole, self.bootstrap)
         metrics: dict[str, Any] = {
             "notice": "For research use only; not a medical device.",
             "name": self.name,
@@ -151,24 +156,18 @@ class Evaluator:
             },
             "bootstrap": {"replicates": self.bootstrap.replicates, "seed": self.bootstrap.seed},
             **found.pop("native", {}),
-            "healthy": self._healthy_metrics(),
-            "twin": self._twin_metrics(),
-            "n": {
-                "scans": number(len(self.rows)),
-                "examinations": number(len({(row["subject"], row["scan"]) for row in self.rows})),
-                "subjects": number(len(subjects)),
-                "healthy": number(labels.count("healthy")),
-                "anomalous": number(labels.count("anomalous")),
-                "lesions": number(self._lesions),
-                "voxels": number(self._voxels),
-            },
+            "healthy": whole.healthy_metrics(self.bootstrap),
+            "twin": whole.twin_metrics(self.bootstrap),
+            "n": whole.numbers(),
+            "by": by,
+            "grouping": grouping,
             **found,
             "record": self.record,
         }
         arrays: dict[str, NDArray[Any]] = {}
-        for name, tally in self._tallies.items():
+        for name, tally in whole.tallies.items():
             arrays.update(_arrays_of(name, tally))
-        curves = {name: curves_of(tally.voxels) for name, tally in self._tallies.items()}
+        curves = {name: curves_of(tally.voxels) for name, tally in whole.tallies.items()}
         return Evaluation(metrics=metrics, rows=self.rows, curves=curves, arrays=arrays)
 
     def write(self, out: Path) -> Evaluation:
@@ -180,81 +179,6 @@ class Evaluator:
     def _tally(self, name: str) -> Tally:
         post = self.scoring[name].post if name in self.scoring else PostConfig()
         return Tally(calibration=self.calibrations.get(name), post=post, alpha=self.alpha)
-
-    def _truth(self, scan: EvaluatedScan) -> Row:
-        truth = scan.truth
-        size, marked = int(scan.roi.sum()), -1
-        row: Row = {"roi_voxels": size, "lesion_voxels": None, "lesion_ml": None}
-        if truth is not None:
-            from unlesion.scoring import label_components
-
-            marked = int(truth.sum())
-            self._voxels += size
-            self._lesions += label_components(truth)[1] if marked else 0
-            row["lesion_voxels"] = marked
-            row["lesion_ml"] = None if scan.voxel_ml is None else marked * scan.voxel_ml
-            if marked and scan.image is not None:
-                # Says which lesions brightness alone would find; 0.5 is the median of tissue in the
-                # recipes for MRI.
-                units = scan.units or Units.of(scan.image, scan.roi)
-                row["lesion_brightness"] = float(units.apply(scan.image)[:, truth].mean())
-        self._identity.append(f"{scan.key}\x1f{scan.label}\x1f{size}\x1f{marked}")
-        return row
-
-    def _fidelity(self, scan: EvaluatedScan) -> Row:
-        """How well a healthy scan is kept, and how well a lesion with a known twin is healed."""
-        if scan.image is None or scan.healthy is None or not scan.roi.any():
-            return {}
-        units = scan.units or Units.of(scan.image, scan.roi)
-        row: Row = {}
-        if scan.label == "healthy":
-            found = kept(scan.image, scan.healthy, scan.roi, units)
-            row = {f"healthy_{name}": value for name, value in found.items()}
-            self._gather(self._healthy, scan.subject, [*found.values(), 1.0])
-        truth = scan.truth
-        if scan.twin is not None and truth is not None:
-            mended = healed(scan.image, scan.healthy, scan.twin, truth, units)
-            if mended is not None:
-                after, before = mended["mae_lesion"], mended["mae_before"]
-                row["twin_mae_lesion"] = after
-                row["twin_gain"] = 1 - after / before if before > 0 else None
-                self._gather(self._twin, scan.subject, [after, before, 1.0])
-        return row
-
-    @staticmethod
-    def _gather(table: dict[str, NDArray[np.float64]], subject: str, values: list[float]) -> None:
-        table[subject] = table.get(subject, np.zeros(len(values))) + np.asarray(values)
-
-    def _healthy_metrics(self) -> dict[str, Metric]:
-        why = "no healthy scan with a pseudo-healthy image"
-        units = {"mae": "normalised intensity", "psnr": "dB, range 1", "ssim": "axial slices, 11 x 11 window"}
-        return {
-            name: estimate(
-                {s: [v[i], v[-1]] for s, v in self._healthy.items()},
-                share,
-                self.bootstrap,
-                why=why,
-                extra={"unit": unit},
-            )
-            for i, (name, unit) in enumerate(units.items())
-        }
-
-    def _twin_metrics(self) -> dict[str, Metric]:
-        why = "no scan with a lesion, a true healthy twin and a pseudo-healthy image"
-
-        def gain(sums: NDArray[np.float64]) -> NDArray[np.float64]:
-            return 1 - share(sums)
-
-        return {
-            "mae_lesion": estimate(
-                {s: [v[0], v[2]] for s, v in self._twin.items()},
-                share,
-                self.bootstrap,
-                why=why,
-                extra={"unit": "normalised intensity"},
-            ),
-            "gain": estimate({s: v[:2] for s, v in self._twin.items()}, gain, self.bootstrap, why=why),
-        }
 
     def _evaluated(self) -> str:
         """Changes with the rows, their labels, their roi and their annotation."""

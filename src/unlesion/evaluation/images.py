@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -60,6 +61,26 @@ class ImageScores:
         if anomalous:
             self._anomalous.add((subject, scan_id))
 
+    @classmethod
+    def sum(cls, parts: Sequence[ImageScores]) -> ImageScores:
+        """Several of them together; rows of one scan may lie in several."""
+        out = cls()
+        for part in parts:
+            for scan, scores in part._rows.items():
+                out._rows.setdefault(scan, []).extend(scores)
+            out._anomalous |= part._anomalous
+        return out
+
+    def among(self, examinations: Collection[tuple[str, str]]) -> ImageScores:
+        """The healthy scans, and of the anomalous ones those named; scored by all their rows as ever."""
+        chosen = set(examinations) & self._anomalous
+        return ImageScores(
+            _rows={
+                scan: v for scan, v in self._rows.items() if scan in chosen or scan not in self._anomalous
+            },
+            _anomalous=chosen,
+        )
+
     def table(self) -> ScanTable:
         """One row a scan."""
         subjects = sorted({subject for subject, _ in self._rows})
@@ -68,21 +89,26 @@ class ImageScores:
         return ScanTable(
             subjects=tuple(subjects),
             owner=np.asarray([place[subject] for subject, _ in scans], dtype=np.int64),
-            score=np.asarray([np.mean(self._rows[scan]) for scan in scans], dtype=np.float64),
+            # An exact sum: the order in which rows came must not show in the last digit.
+            score=np.asarray(
+                [math.fsum(self._rows[scan]) / len(self._rows[scan]) for scan in scans], dtype=np.float64
+            ),
             anomalous=np.asarray([scan in self._anomalous for scan in scans], dtype=bool),
         )
 
 
-def image_metrics(table: ScanTable, bootstrap: Bootstrap) -> dict[str, Metric]:
-    """AUROC and AP over scans."""
+def image_metrics(
+    table: ScanTable, bootstrap: Bootstrap, *, only: Sequence[str] = ("auroc", "ap")
+) -> dict[str, Metric]:
+    """AUROC and AP over scans, or one of them."""
     if table.anomalous.all() or not table.anomalous.any():
         kind = "anomalous" if len(table.anomalous) and table.anomalous.all() else "healthy"
         why = f"all scans are {kind}: nothing to tell them from" if len(table.anomalous) else "no scans"
-        return {"auroc": undefined(why), "ap": undefined(why)}
+        return {name: undefined(why) for name in only}
     sides = [len(set(table.owner[table.anomalous == side].tolist())) for side in (True, False)]
     out = {}
-    for name, function in (("auroc", auroc), ("ap", average_precision)):
-        statistic = table.statistic(function)
+    for name in only:
+        statistic = table.statistic({"auroc": auroc, "ap": average_precision}[name])
         value = float(statistic(np.ones((1, len(table.subjects))))[0])
         out[name] = with_interval(
             value,

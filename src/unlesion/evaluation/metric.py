@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 Interval = tuple[float, float]
@@ -25,6 +25,10 @@ class Metric:
     why: str = ""
     ci_why: str = ""
     extra: dict[str, Any] = field(default_factory=dict)
+
+    def with_extra(self, **extra: Any) -> Metric:
+        """The same number with more that belongs to it."""
+        return replace(self, extra={**self.extra, **extra})
 
     def to_json(self) -> dict[str, Any]:
         """{"value", "ci"}, with "why" where the value is undefined."""

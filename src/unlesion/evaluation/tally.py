@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -25,6 +25,8 @@ from unlesion.scoring import PostConfig, pool_map, remove_small
 LESION_RATE = "fpr_001"
 
 Row = dict[str, Any]
+
+_NO_LESIONS = "no lesion voxels: no scan with annotated lesions inside the region of interest"
 
 
 class Tally:
@@ -51,6 +53,24 @@ class Tally:
         self._flagged: dict[str, dict[str, NDArray[np.float64]]] = {"healthy": {}, "anomalous": {}}
         self._raw_missing = False
 
+    @classmethod
+    def sum(cls, parts: Sequence[Tally]) -> Tally:
+        """Several tallies of one scoring together; at least one."""
+        first = parts[0]
+        out = cls(calibration=first.calibration, post=first.post, alpha=first.alpha)
+        out.voxels = VoxelCounts.sum([part.voxels for part in parts])
+        out.raw = VoxelCounts.sum([part.raw for part in parts])
+        out.images = ImageScores.sum([part.images for part in parts])
+        for part in parts:
+            add_up(out.dice, part.dice)
+            add_up(out.lesions, part.lesions)
+            add_up(out._ap, part._ap)
+            add_up(out._healthy, part._healthy)
+            for label, table in out._flagged.items():
+                add_up(table, part._flagged[label])
+        out._raw_missing = any(part._raw_missing for part in parts)
+        return out
+
     def add(self, scan: EvaluatedScan, name: str) -> Row:
         """Take in one scan; returns its columns of `scans.csv`."""
         anomaly, raw, score = scan.maps[name]
@@ -67,7 +87,7 @@ class Tally:
             self.voxels.add(scan.subject, lesion, other)
             row["ap"] = ap_of(lesion, other)
             if row["ap"] is not None and scan.label == "anomalous":
-                _increase(self._ap, scan.subject, np.asarray([row["ap"], 1.0]))
+                add_up(self._ap, {scan.subject: np.asarray([row["ap"], 1.0])})
             if raw is None:
                 self._raw_missing = True
             else:
@@ -85,25 +105,46 @@ class Tally:
             "voxel": self._voxel_metrics(bootstrap),
             "image": {
                 **image_metrics(self.images.table(), bootstrap),
-                "flagged": {
-                    label: estimate(
-                        table, share, bootstrap, why=self._why_not_flagged(label), extra={"alpha": self.alpha}
-                    )
-                    for label, table in self._flagged.items()
-                },
+                "flagged": self._flagged_metrics(bootstrap, ("healthy", "anomalous")),
             },
             "lesion": self._lesion_metrics(bootstrap),
-            "realised_fpr": {
-                rate: estimate(
-                    {s: [v[i] / v[-1], 1.0] for s, v in self._healthy.items() if v[-1]},
-                    share,
-                    bootstrap,
-                    why="no thresholds" if self.calibration is None else "no healthy scans",
-                    extra={"intended": intended},
-                )
-                for i, (rate, intended) in enumerate(RATES.items())
-            },
+            "realised_fpr": self._realised(bootstrap, tuple(RATES)),
         }
+
+    def brief(self, bootstrap: Bootstrap, *, examinations: ImageScores, healthy: bool) -> dict[str, Any]:
+        """The metrics of a group of scans, fewer than `metrics` has.
+
+        Args:
+            bootstrap: how intervals are made.
+            examinations: what the group's image AUROC is between.
+            healthy: whether healthy scans belong to the group.
+        """
+        table = examinations.table()
+        return {
+            "voxel": {
+                **self._ranking_metrics(bootstrap, ("ap", "auroc", "dice_oracle")),
+                "ap_scan": self._ap_scan(bootstrap),
+                "prevalence": self._prevalence(bootstrap),
+                "dice_at_fpr": self._dice_metrics(bootstrap, (LESION_RATE,)),
+            },
+            "image": {
+                "auroc": image_metrics(table, bootstrap, only=("auroc",))["auroc"].with_extra(
+                    examinations={
+                        "anomalous": int(table.anomalous.sum()),
+                        "healthy": int((~table.anomalous).sum()),
+                    }
+                ),
+                "flagged": self._flagged_metrics(
+                    bootstrap, ("healthy", "anomalous") if healthy else ("anomalous",)
+                ),
+            },
+            "lesion": self._lesion_metrics(bootstrap),
+            **({"realised_fpr": self._realised(bootstrap, (LESION_RATE,))} if healthy else {}),
+        }
+
+    def ap(self, bootstrap: Bootstrap) -> Metric:
+        """Pooled voxel AP."""
+        return self._ranking_metrics(bootstrap, ("ap",))["ap"]
 
     def _p_value(self, scan: EvaluatedScan, name: str, score: float) -> Row:
         p_value = self.calibration.p_value(score) if self.calibration is not None else None
@@ -111,7 +152,7 @@ class Tally:
             p_value = scan.p_value
         flagged = bool(p_value <= self.alpha) if p_value is not None and self.supported else None
         if flagged is not None:
-            _increase(self._flagged[scan.label], scan.subject, np.asarray([float(flagged), 1.0]))
+            add_up(self._flagged[scan.label], {scan.subject: np.asarray([float(flagged), 1.0])})
         return {"p_value": p_value, "flagged": flagged}
 
     def _at_thresholds(
@@ -125,7 +166,7 @@ class Tally:
         truth, row, counts = scan.truth, Row(), []
         if scan.label == "healthy":
             above = [int((values > thresholds[rate]).sum()) for rate in RATES]
-            _increase(self._healthy, scan.subject, np.asarray([*above, values.size]))
+            add_up(self._healthy, {scan.subject: np.asarray([*above, values.size])})
         for rate in RATES:
             predicted, _ = remove_small(
                 (anomaly > thresholds[rate]) & scan.roi, spacing=scan.spacing, config=self.post
@@ -141,7 +182,7 @@ class Tally:
                         float((anomaly[outside] > thresholds[rate]).mean()) if outside.any() else None
                     )
         if counts:
-            _increase(self.dice, scan.subject, np.asarray(counts))
+            add_up(self.dice, {scan.subject: np.asarray(counts)})
         return row
 
     def _at_lesions(self, scan: EvaluatedScan, predicted: NDArray[np.bool_]) -> Row:
@@ -156,28 +197,67 @@ class Tally:
             # Without a lesion any finding is a false alarm, which Dice cannot express; see "fpr".
             row["dice"] = 2.0 * hits / (size + marked) if marked else None
             matched = match_lesions(truth, predicted)
-            _increase(self.lesions, scan.subject, matched.as_array())
+            add_up(self.lesions, {scan.subject: matched.as_array()})
             row["lesions"], row["lesions_found"] = matched.lesions, matched.found
         return row
 
+    def _flagged_metrics(self, bootstrap: Bootstrap, labels: Sequence[str]) -> dict[str, Metric]:
+        return {
+            label: estimate(
+                self._flagged[label],
+                share,
+                bootstrap,
+                why=self._why_not_flagged(label),
+                extra={"alpha": self.alpha},
+            )
+            for label in labels
+        }
+
+    def _realised(self, bootstrap: Bootstrap, rates: Collection[str]) -> dict[str, Metric]:
+        return {
+            rate: estimate(
+                {s: [v[i] / v[-1], 1.0] for s, v in self._healthy.items() if v[-1]},
+                share,
+                bootstrap,
+                why="no thresholds" if self.calibration is None else "no healthy scans",
+                extra={"intended": intended},
+            )
+            for i, (rate, intended) in enumerate(RATES.items())
+            if rate in rates
+        }
+
     def _voxel_metrics(self, bootstrap: Bootstrap) -> dict[str, Any]:
-        nothing = "no lesion voxels: no scan with annotated lesions inside the region of interest"
-        exact, carriers, subjects = ranking_of(self.voxels), self.voxels.with_lesions, self.voxels.subjects
-        grouped = self.voxels.grouped()
-        dice = {
+        return {
+            **self._ranking_metrics(bootstrap, ("ap", "auroc", "dice_oracle")),
+            "ap_raw": self._raw_ap(bootstrap),
+            "ap_scan": self._ap_scan(bootstrap),
+            "prevalence": self._prevalence(bootstrap),
+            "dice_at_fpr": self._dice_metrics(bootstrap, tuple(RATES)),
+        }
+
+    def _dice_metrics(self, bootstrap: Bootstrap, rates: Collection[str]) -> dict[str, Metric]:
+        carriers = self.voxels.with_lesions
+        why = "no thresholds: no calibration on healthy scans" if self.calibration is None else _NO_LESIONS
+        return {
             rate: estimate(
                 {subject: counts[index] for subject, counts in self.dice.items()},
                 lambda sums: dice_of(sums[..., 0], sums[..., 1], sums[..., 2]),
                 bootstrap,
                 carriers=carriers,
-                why="no thresholds: no calibration on healthy scans" if self.calibration is None else nothing,
+                why=why,
             )
             if carriers
-            else undefined(nothing)
+            else undefined(_NO_LESIONS)
             for index, rate in enumerate(RATES)
+            if rate in rates
         }
-        out: dict[str, Any] = {}
-        for name, function in (("ap", average_precision), ("auroc", auroc), ("dice_oracle", best_dice)):
+
+    def _ranking_metrics(self, bootstrap: Bootstrap, names: Sequence[str]) -> dict[str, Metric]:
+        exact, carriers, subjects = ranking_of(self.voxels), self.voxels.with_lesions, self.voxels.subjects
+        grouped = self.voxels.grouped()
+        out: dict[str, Metric] = {}
+        for name in names:
+            function = _RANKINGS[name]
             # Groups of codes are a little coarser than codes; the interval is moved by the difference.
             shift = exact[name] - float(function(grouped.lesion.sum(0), grouped.other.sum(0)))
             shift = shift if math.isfinite(shift) else 0.0
@@ -188,23 +268,23 @@ class Tally:
                 value = max(value, float(calibrated(np.ones((1, len(subjects))))[0]))
                 statistic = _larger(statistic, calibrated)
             out[name] = with_interval(
-                value, statistic, bootstrap, subjects=len(subjects), carriers=carriers, why=nothing
+                value, statistic, bootstrap, subjects=len(subjects), carriers=carriers, why=_NO_LESIONS
             )
-        out["ap_raw"] = self._raw_ap(bootstrap, nothing)
-        out["ap_scan"] = estimate(self._ap, share, bootstrap, why=nothing)
-        out["prevalence"] = estimate(
-            {
-                s: [self.voxels.lesion[s].total, self.voxels.lesion[s].total + self.voxels.other[s].total]
-                for s in subjects
-            },
+        return out
+
+    def _ap_scan(self, bootstrap: Bootstrap) -> Metric:
+        return estimate(self._ap, share, bootstrap, why=_NO_LESIONS)
+
+    def _prevalence(self, bootstrap: Bootstrap) -> Metric:
+        lesion, other = self.voxels.lesion, self.voxels.other
+        return estimate(
+            {s: [lesion[s].total, lesion[s].total + other[s].total] for s in self.voxels.subjects},
             share,
             bootstrap,
             why="no voxels with a known truth",
         )
-        out["dice_at_fpr"] = dice
-        return out
 
-    def _raw_ap(self, bootstrap: Bootstrap, nothing: str) -> Metric:
+    def _raw_ap(self, bootstrap: Bootstrap) -> Metric:
         if self._raw_missing:
             return undefined("the maps came without their state before post-processing")
         value, grouped = ranking_of(self.raw)["ap"], self.raw.grouped()
@@ -215,7 +295,7 @@ class Tally:
             bootstrap,
             subjects=len(self.raw.subjects),
             carriers=self.raw.with_lesions,
-            why=nothing,
+            why=_NO_LESIONS,
         )
 
     def _best_calibrated_dice(self, subjects: list[str]) -> Statistic:
@@ -257,9 +337,18 @@ class Tally:
         return f"no {label} scans" if self.supported else self.calibration.why_not(self.alpha)
 
 
-def _increase(table: dict[str, NDArray[Any]], subject: str, by: NDArray[Any]) -> None:
-    known = table.get(subject)
-    table[subject] = by if known is None else known + by
+_RANKINGS: Mapping[str, Callable[[NDArray[Any], NDArray[Any]], NDArray[np.float64]]] = {
+    "ap": average_precision,
+    "auroc": auroc,
+    "dice_oracle": best_dice,
+}
+
+
+def add_up(table: dict[str, NDArray[Any]], others: Mapping[str, NDArray[Any]]) -> None:
+    """Add numbers of subjects to those that a table holds."""
+    for subject, by in others.items():
+        known = table.get(subject)
+        table[subject] = by if known is None else known + by
 
 
 def _ranking_statistic(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -51,6 +51,19 @@ class VoxelCounts:
         for table, counts in ((self.lesion, lesion), (self.other, other)):
             known = table.get(subject)
             table[subject] = counts if known is None else Counts.sum((known, counts))
+
+    @classmethod
+    def sum(cls, parts: Sequence[VoxelCounts]) -> VoxelCounts:
+        """Several counts together."""
+        out = cls()
+        for name in ("lesion", "other"):
+            gathered: dict[str, list[Counts]] = {}
+            for part in parts:
+                for subject, counts in getattr(part, name).items():
+                    gathered.setdefault(subject, []).append(counts)
+            table = {s: c[0] if len(c) == 1 else Counts.sum(c) for s, c in gathered.items()}
+            setattr(out, name, table)
+        return out
 
     @property
     def subjects(self) -> list[str]:
