@@ -23,7 +23,7 @@ COLUMNS = ["path", "mask_path", "roi_path", "twin_path", "source", "subject", "s
 COLUMNS += ["label", "pathology", "split", "site", "age", "sex", "spacing_mm"]
 
 # Raised whenever the same seed would give other voxels; subjects of another generator are made anew.
-GENERATOR = 1
+GENERATOR = 2
 
 # What one worker needs: number, folder, seed, modalities, spacing, role.
 Job = tuple[int, Path, int, tuple[str, ...], float, Role]

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unlesion.phantom.contrast import Appearance
-from unlesion.phantom.pathologies.base import Lesion
+from unlesion.phantom.pathologies.base import DISPLACED, Lesion
 from unlesion.synthesis import Space, blend, cloud
 
 Array = NDArray[np.float32]
@@ -48,6 +48,8 @@ def add_lesion(
         out[lesion.mass_effect.window] = np.maximum(lesion.mass_effect.apply(signal, order=3), 0)
     texture = cloud(fine, (9.0, 4.0), rng)
     for patch in lesion.patches:
+        if patch.kind == DISPLACED:
+            continue
         ratio = 1 + (SIGNALS[patch.kind][modality] - 1) * patch.strength
         background = out[patch.window]
         # Some of the grey-white difference shines through.
@@ -59,7 +61,4 @@ def add_lesion(
 
 def lesion_fraction(lesion: Lesion, fine: Space) -> Array:
     """Fraction 0..1 of abnormal tissue of any kind on the fine space."""
-    normal = np.ones(fine.shape, np.float32)
-    for patch in lesion.patches:
-        normal[patch.window] *= 1 - patch.fraction
-    return 1 - normal
+    return lesion.fraction(fine)

@@ -8,7 +8,7 @@ from unlesion.synthesis.fields import carry, resample_smooth, smooth_field, tril
 from unlesion.synthesis.scanner import bias_field, limit_resolution, rician
 from unlesion.synthesis.shapes import cone, ellipsoid, random_axes, soften
 from unlesion.synthesis.space import Space
-from unlesion.synthesis.textures import cloud
+from unlesion.synthesis.textures import cloud, retexture
 
 __all__ = [
     "Space",
@@ -26,6 +26,7 @@ __all__ = [
     "random_axes",
     "random_velocity",
     "resample_smooth",
+    "retexture",
     "rician",
     "smooth_field",
     "soften",

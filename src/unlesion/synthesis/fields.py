@@ -17,21 +17,28 @@ Array = NDArray[np.float32]
 _UNIT = (151 / 315) ** 1.5
 
 
-def smooth_field(space: Space, scale_mm: float, rng: np.random.Generator) -> Array:
+def smooth_field(
+    space: Space, scale_mm: float, rng: np.random.Generator, *, within: Space | None = None
+) -> Array:
     """A Gaussian random field of mean 0 and standard deviation about 1.
 
     Args:
         space: where to draw it.
         scale_mm: distance between control points; features are about twice as wide.
         rng: source of randomness; the field depends on the box of `space`, not on its spacing.
+        within: the box that the field belongs to, if `space` is only a window of it: overlapping windows see the
+            same field. Beyond the box its edge is continued.
 
     Returns:
         float32 of the shape of `space`.
     """
-    counts = [int(np.ceil(side / scale_mm)) + 3 for side in space.extent]
+    box = space if within is None else within
+    # The tolerance: a box of 3 scales has three, whatever rounding says.
+    counts = [int(np.ceil(side / scale_mm - 1e-6)) + 3 for side in box.extent]
     control = rng.standard_normal(counts, dtype=np.float32) / np.float32(_UNIT)
     positions: list[NDArray[Any]] = [
-        (np.arange(count) + 0.5) * space.spacing / scale_mm + 1 for count in space.shape
+        np.clip(((np.arange(count) + 0.5) * space.spacing + own - corner) / scale_mm, 0, most - 3) + 1
+        for count, own, corner, most in zip(space.shape, space.corner, box.corner, counts, strict=True)
     ]
     return evaluate_spline(control, positions)
 

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from unlesion.phantom.pathologies.base import Lesion, MassEffect, Patch, Pathology
+from unlesion.phantom.pathologies.base import DISPLACED, TEXTURE, Lesion, MassEffect, Patch, Pathology
 from unlesion.phantom.pathologies.glioma import glioma
 from unlesion.phantom.pathologies.hyperintensities import hyperintensities
 from unlesion.phantom.pathologies.sclerosis import sclerosis
 from unlesion.phantom.pathologies.stroke import stroke
 
 PATHOLOGIES: dict[str, Pathology] = {
-    "glioma": glioma,
-    "multiple sclerosis": sclerosis,
-    "stroke": stroke,
-    "white-matter hyperintensities": hyperintensities,
+    pathology.name: pathology for pathology in (glioma, sclerosis, stroke, hyperintensities)
 }
 
-__all__ = ["PATHOLOGIES", "Lesion", "MassEffect", "Patch", "Pathology"]
+__all__ = ["DISPLACED", "PATHOLOGIES", "TEXTURE", "Lesion", "MassEffect", "Patch", "Pathology"]

@@ -3,30 +3,42 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy import ndimage
 
 from unlesion.phantom.anatomy import Anatomy
-from unlesion.phantom.pathologies.base import Lesion, Patch, pick_centre
+from unlesion.phantom.pathologies.base import Lesion, Patch, Pathology, around, gradual_sizes, pick_centre
 from unlesion.synthesis import average_blocks, carry, cloud, ellipsoid, random_axes, soften
 
+Array = NDArray[np.float32]
 
-def hyperintensities(anatomy: Anatomy, rng: np.random.Generator) -> Lesion:
-    """Caps on the horns of both lateral ventricles, thin bands between them, and 3 to 25 deep spots."""
+
+def grow_hyperintensities(anatomy: Anatomy, rng: np.random.Generator, volume_ml: float | None) -> Lesion:
+    """Caps on the horns of both lateral ventricles, thin bands between them, and typically 3 to 25 deep spots."""
     severity = float(rng.uniform(0.35, 1.3))
+    if volume_ml is not None:
+        severity = 0.4 * float(np.sqrt(volume_ml))
     patches = [_caps(anatomy, severity, rng)]
 
     factor = anatomy.white.shape[0] // anatomy.space.shape[0]
     white = average_blocks(anatomy.white, factor)
     place = (white > 0.85) * (anatomy.from_ventricles > 7) * (anatomy.depth > 8) * (anatomy.height > 4)
-    for _ in range(rng.poisson(9 * severity) + 3):
-        centre = pick_centre(anatomy, place.astype(np.float32), rng)
-        size = float(np.clip(np.exp(rng.normal(np.log(2.2), 0.35)), 1.3, 6))
-        window, part = anatomy.fine.window(centre, size + 5)
-        distance = ellipsoid(part, centre, size * rng.uniform(0.7, 1.2, 3), random_axes(rng))
-        distance += 0.34 * cloud(part, (4.0,), rng)
-        fraction = soften(distance, 2.4) * anatomy.white[window]
-        patches.append(Patch(window, "gliosis", fraction, float(rng.uniform(0.5, 1.1))))
-    return Lesion(patches)
+    if volume_ml is None:
+        sizes = [1.0] * (int(rng.poisson(9 * severity)) + 3)
+    else:
+        growth = float(np.clip(severity, 0.35, 1.8)) ** 0.5
+        sizes = [growth * size for size in gradual_sizes(float(np.clip(12 * severity, 1, 40)))]
+    return Lesion([*patches, *(_spot(anatomy, place.astype(np.float32), size, rng) for size in sizes)])
+
+
+def _spot(anatomy: Anatomy, place: Array, growth: float, rng: np.random.Generator) -> Patch:
+    centre = pick_centre(anatomy, place, rng)
+    size = growth * float(np.clip(np.exp(rng.normal(np.log(2.2), 0.35)), 1.3, 6))
+    window, part = anatomy.fine.window(centre, size + 5)
+    distance = ellipsoid(part, centre, size * rng.uniform(0.7, 1.2, 3), random_axes(rng))
+    distance += 0.34 * min(1.0, growth) * cloud(part, (4.0,), rng, within=around(centre, 24))
+    fraction = soften(distance, 2.4 * min(1.0, growth)) * anatomy.white[window]
+    return Patch(window, "gliosis", fraction, float(rng.uniform(0.5, 1.1)))
 
 
 def _caps(anatomy: Anatomy, severity: float, rng: np.random.Generator) -> Patch:
@@ -46,3 +58,8 @@ def _caps(anatomy: Anatomy, severity: float, rng: np.random.Generator) -> Patch:
     distance = away - thickness - 0.6
     fraction = soften(distance + 0.28 * cloud(part, (4.0,), rng), 3.0) * (away > 0.5)
     return Patch(window, "gliosis", fraction * anatomy.white[window] ** 1.5, float(rng.uniform(0.7, 1.2)))
+
+
+hyperintensities = Pathology(
+    name="white-matter hyperintensities", grow=grow_hyperintensities, smallest_ml=0.1, largest_ml=60
+)
