@@ -25,6 +25,7 @@ from unlesion.cli import (
     train,
 )
 from unlesion.cli.console import command_line, log_traceback
+from unlesion.cli.options import separate_settings
 from unlesion.errors import UnlesionError
 
 KEPT = "interrupted; what was finished is kept (train: go on with --resume; detect, prepare: the same again)"
@@ -82,7 +83,9 @@ def main(arguments: list[str] | None = None) -> None:
 
 def run(arguments: list[str] | None = None) -> int:
     """Run the command line; the exit code."""
-    command_line(sys.argv[1:] if arguments is None else arguments)
+    arguments = sys.argv[1:] if arguments is None else arguments
+    command_line(arguments)
+    arguments = separate_settings(arguments)
     try:
         code = app(args=arguments, standalone_mode=False)
         if code == INTERRUPTED:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import re
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Executor, ProcessPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -32,8 +33,11 @@ Channels = Annotated[
 ]
 Set = Annotated[
     list[str] | None,
-    typer.Option("--set", metavar="NAME=VALUE", help="A setting, such as method.beta=2 or recipe.size=128."),
+    typer.Option("--set", metavar="NAME=VALUE", help="Settings, such as method.beta=2 recipe.size=128."),
 ]
+# A room and a name: what may follow another setting without a `--set` of its own.
+_SETTING = re.compile(r"(method|recipe|scoring|training)\.[\w.]+=")
+
 Device = Annotated[str, typer.Option("--device", help="auto, cpu or cuda.")]
 Jobs = Annotated[
     int, typer.Option("--jobs", min=0, help="Processes that read and prepare scans; 0: one per core.")
@@ -42,6 +46,18 @@ Quiet = Annotated[bool, typer.Option("--quiet", help="Say only what went wrong."
 Out = Annotated[Path, typer.Option("--out", help="Folder to write.")]
 Volume = Annotated[int | None, typer.Option("--volume", min=0, help="Which volume of 4-D files, from 0.")]
 Seed = Annotated[int, typer.Option("--seed", min=0, help="Same seed, same result.")]
+
+
+def separate_settings(arguments: Sequence[str]) -> list[str]:
+    """Several settings after one `--set` (`--set method.beta=2 recipe.size=128`), each with a `--set` of its own."""
+    out: list[str] = []
+    setting = False
+    for argument in arguments:
+        if setting and _SETTING.match(argument) and out[-1] != "--set":
+            out.append("--set")
+        setting = argument == "--set" or (setting and bool(_SETTING.match(argument)))
+        out.append(argument)
+    return out
 
 
 def split_words(text: str | None) -> tuple[str, ...]:
