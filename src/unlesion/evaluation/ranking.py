@@ -17,7 +17,7 @@ Floats = NDArray[np.float64]
 def average_precision(positives: NDArray[Any], negatives: NDArray[Any]) -> Floats:
     """AP = sum over thresholds of (recall gained) x precision: steps, no trapezoids."""
     hits, alarms = _from_top(positives), _from_top(negatives)
-    gained = positives[..., ::-1].astype(np.float64)
+    gained = positives[..., ::-1].astype(np.float64, copy=False)
     with np.errstate(invalid="ignore", divide="ignore"):
         precision = np.where(gained > 0, hits / (hits + alarms), 0.0)
         out: Floats = (gained * precision).sum(axis=-1) / hits[..., -1]
@@ -26,8 +26,8 @@ def average_precision(positives: NDArray[Any], negatives: NDArray[Any]) -> Float
 
 def auroc(positives: NDArray[Any], negatives: NDArray[Any]) -> Floats:
     """Chance that a positive scores above a negative, ties counting half; NaN with one class only."""
-    gained = positives[..., ::-1].astype(np.float64)
-    lost = negatives[..., ::-1].astype(np.float64)
+    gained = positives[..., ::-1].astype(np.float64, copy=False)
+    lost = negatives[..., ::-1].astype(np.float64, copy=False)
     alarms = np.cumsum(lost, axis=-1)
     all_alarms = alarms[..., -1:]
     below = all_alarms - alarms + lost / 2
@@ -54,5 +54,5 @@ def dice_of(hits: NDArray[Any], alarms: NDArray[Any], missed: NDArray[Any]) -> F
 
 def _from_top(counts: NDArray[Any]) -> Floats:
     """How many score at least as high, from the highest score down."""
-    out: Floats = np.cumsum(counts[..., ::-1].astype(np.float64), axis=-1)
+    out: Floats = np.cumsum(counts[..., ::-1].astype(np.float64, copy=False), axis=-1)
     return out
