@@ -71,6 +71,10 @@ def test_given_region_of_a_slice(real_data):
     assert 0 < scan.position < 1
 
 
-def test_a_folder_of_dicom_is_named_as_what_it_is(real_data, refuses):
+def test_a_folder_of_dicom_in_the_manifest(real_data):
     (entry,) = Cohort.open(real_data / "manifest.csv", where=["source=dicom_t1"])
-    refuses(entry.read, "series", "folder")
+    assert entry.key == "dicom_t1/series"
+    assert len(entry.files) == 48
+    scan = entry.read()
+    assert scan.voxels.shape == (1, 384, 274, 48)
+    assert scan.grid.spacing == pytest.approx((0.6667, 0.7, 0.6667), abs=1e-4)

@@ -11,11 +11,13 @@ from os import PathLike
 from pathlib import Path
 
 from unlesion.errors import BadInput
+from unlesion.scans.bids import PARTICIPANTS, is_bids, table_of_bids
 from unlesion.scans.entry import Entry
-from unlesion.scans.folder import row_of_image, rows_of_folder
-from unlesion.scans.formats import ENDINGS, ending_of
-from unlesion.scans.manifest import Row, entries_of, read_rows
+from unlesion.scans.folder import row_of_image, table_of_folder
+from unlesion.scans.formats import ENDINGS, dicom, ending_of
+from unlesion.scans.manifest import Table, entries_of, read_rows
 from unlesion.scans.selection import join_channels, rows_where
+from unlesion.scans.series_rows import table_of_series
 from unlesion.scans.splits import check_splits, split_by_subject
 
 MANIFEST = "manifest.csv"
@@ -48,10 +50,10 @@ class Cohort:
         channels: Sequence[str] = (),
         volume: int | None = None,
     ) -> Cohort:
-        """Open a manifest (`.csv`), a folder, or a single image.
+        """Open a manifest (`.csv`), a BIDS dataset, a folder, or a single image.
 
-        A folder that holds a `manifest.csv` is opened through it; otherwise every image below it is a
-        scan.
+        A folder that holds a `manifest.csv` is opened through it, one with a `dataset_description.json` and
+        folders `sub-*` as BIDS; of any other, every image and every DICOM series below it is a scan.
 
         Args:
             source: the manifest, folder or image.
@@ -63,10 +65,10 @@ class Cohort:
             BadInput: there is nothing that can be used; the message says what, where, and what to do.
         """
         source = Path(source)
-        columns, rows, path = _rows(source)
-        selected = rows_where(rows, where, columns, str(source))
-        entries = entries_of(path, columns, rows, selected, volume=volume)
-        warnings = _notes(source, path, entries)
+        table, path = _table(source)
+        selected = rows_where(table.rows, where, table.columns, str(source))
+        entries = entries_of(path, table.columns, table.rows, selected, volume=volume)
+        warnings = table.warnings + _notes(source, path, entries)
         if channels:
             entries, left_out = join_channels(entries, channels, str(source))
             warnings += left_out
@@ -129,8 +131,8 @@ class Cohort:
         return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16]
 
 
-def _rows(source: Path) -> tuple[tuple[str, ...], list[Row], Path]:
-    """Columns and rows of any kind of source, and the path of its (real or imagined) manifest."""
+def _table(source: Path) -> tuple[Table, Path]:
+    """The rows of any kind of source, and the path of its (real or imagined) manifest."""
     try:
         is_folder, exists = source.is_dir(), source.exists()
     except (OSError, ValueError):
@@ -138,12 +140,20 @@ def _rows(source: Path) -> tuple[tuple[str, ...], list[Row], Path]:
     if not exists:
         raise BadInput(f"{source}: no such file or folder; check the path")
     if is_folder and not (source / MANIFEST).is_file():
-        return ("path", "subject"), rows_of_folder(source), source / MANIFEST
+        if is_bids(source):
+            return table_of_bids(source), source / PARTICIPANTS
+        return table_of_folder(source), source / MANIFEST
     manifest = source / MANIFEST if is_folder else source
     if manifest.suffix.lower() == ".csv":
-        return *read_rows(manifest), manifest
-    if ending_of(source.name):
-        return ("path", "subject"), [row_of_image(source.name)], source.parent / MANIFEST
+        columns, rows = read_rows(manifest)
+        return Table(columns=columns, rows=rows), manifest
+    if dicom.is_dicom(source):
+        table = table_of_series(source.parent, [source])
+        if table.rows:
+            return table, source.parent / MANIFEST
+    if ending_of(source.name) or dicom.is_dicom(source):
+        row = row_of_image(source.name)
+        return Table(columns=("path", "subject"), rows=[row]), source.parent / MANIFEST
     raise BadInput(
         f"{source}: neither a manifest (.csv), nor a folder, nor an image ({', '.join(ENDINGS)}); "
         "check the path"
@@ -152,12 +162,14 @@ def _rows(source: Path) -> tuple[tuple[str, ...], list[Row], Path]:
 
 def _notes(source: Path, path: Path, entries: Sequence[Entry]) -> tuple[str, ...]:
     notes = []
-    if source.is_dir() and not path.is_file():
+    if source.is_dir() and path.name == MANIFEST and not path.is_file():
         count = len({entry.subject for entry in entries})
         if count < len(entries):
+            read = any(entry.series for entry in entries)
+            origin = "patient identifiers in DICOM headers" if read else "the names of the first folders"
             notes.append(
-                f"{source}: {len(entries)} images of {count} subjects, taken from the names of the first "
-                "folders; a manifest can say otherwise"
+                f"{source}: {len(entries)} images of {count} subjects, taken from {origin}; a manifest can say "
+                "otherwise"
             )
     odd = sorted({entry.split for entry in entries if entry.split} - {"train", "val", "test"})
     if odd:

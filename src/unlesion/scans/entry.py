@@ -19,7 +19,9 @@ class Entry:
 
     Attributes:
         key: path relative to the cohort, without ending ("a/b/x"); unique, names the results.
-        paths: the image, one file a channel.
+        paths: the image, one file a channel; a folder for a DICOM series.
+        series: for every channel the files of its DICOM series (none for other formats); empty if no
+            channel is one.
         mask_path: annotated lesions, or None.
         roi_path: region of interest, or None.
         twin_paths: the true healthy counterpart, one file a channel; empty if there is none.
@@ -37,6 +39,7 @@ class Entry:
 
     key: str
     paths: tuple[Path, ...]
+    series: tuple[tuple[Path, ...], ...] = ()
     mask_path: Path | None = None
     roi_path: Path | None = None
     twin_paths: tuple[Path, ...] = ()
@@ -69,10 +72,13 @@ class Entry:
             scan_id=self.scan_id,
             modality=self.modality,
             position=self.position,
+            series=self.series,
         )
 
     @property
     def files(self) -> tuple[Path, ...]:
         """Every file that belongs to the scan."""
         others = [path for path in (self.mask_path, self.roi_path) if path is not None]
-        return (*self.paths, *others, *self.twin_paths)
+        series = self.series or ((),) * len(self.paths)
+        images = (files or (path,) for path, files in zip(self.paths, series, strict=True))
+        return (*(file for files in images for file in files), *others, *self.twin_paths)

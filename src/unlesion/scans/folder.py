@@ -2,37 +2,54 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 from unlesion.errors import BadInput
-from unlesion.scans.formats import ENDINGS, ending_of, without_ending
-from unlesion.scans.manifest import Row
+from unlesion.scans.formats import ENDINGS, dicom, ending_of, without_ending
+from unlesion.scans.manifest import Row, Table
+from unlesion.scans.series_rows import table_of_series
 
 
-def rows_of_folder(root: Path) -> list[Row]:
+def table_of_folder(root: Path) -> Table:
     """Every image below a folder, in the order of their names; hidden files are left out.
 
     The subject is the first folder below `root`, or the file's own name where it lies in `root` itself.
+    The files of a DICOM series, whatever their names, are one image; its subject is the patient's
+    identifier.
 
     Raises:
         BadInput: the folder cannot be read, or holds no image.
     """
-    found = []
     try:
-        for folder, folders, names in os.walk(root, onerror=_raise, followlinks=False):
-            folders[:] = sorted(name for name in folders if not name.startswith("."))
-            relative = Path(folder).relative_to(root)
-            found += [
-                (relative / name).as_posix() for name in names if ending_of(name) and not name.startswith(".")
-            ]
+        files = dicom.files_below(root)
     except OSError as error:
         raise BadInput(
             f"{root}: the folder cannot be read ({error.strerror}); check its permissions"
         ) from error
-    if not found:
-        raise BadInput(f"{root}: the folder holds no image; put {', '.join(ENDINGS)} files in it")
-    return [row_of_image(path, number) for number, path in enumerate(sorted(found), start=1)]
+    plain = [file.relative_to(root).as_posix() for file in files if _is_plain(file)]
+    series = table_of_series(root, [file for file in files if not _is_plain(file) and dicom.is_dicom(file)])
+    rows = [row_of_image(path) for path in plain]
+    columns: tuple[str, ...] = ("path", "subject")
+    warnings = series.warnings
+    if series.rows:
+        columns = series.columns
+        rows = [
+            Row(row.number, {**dict.fromkeys(columns, ""), **row.values, "format": _format(row)})
+            for row in rows
+        ]
+        if rows:
+            warnings += (
+                f"{root}: holds {len(series.rows)} DICOM series and {len(rows)} other images, each a scan of its "
+                "own; choose with --where format=dicom",
+            )
+    rows = sorted([*rows, *series.rows], key=lambda row: row.get("path"))
+    if not rows:
+        left = f" ({'; '.join(series.warnings)})" if series.warnings else ""
+        raise BadInput(
+            f"{root}: the folder holds no image{left}; put {', '.join(ENDINGS)} files or DICOM series in it"
+        )
+    numbered = [Row(number, row.values, row.files) for number, row in enumerate(rows, start=1)]
+    return Table(columns=columns, rows=numbered, warnings=warnings)
 
 
 def row_of_image(path: str, number: int = 1) -> Row:
@@ -41,5 +58,11 @@ def row_of_image(path: str, number: int = 1) -> Row:
     return Row(number, {"path": path, "subject": first if slash else without_ending(path)})
 
 
-def _raise(error: OSError) -> None:
-    raise error
+def _is_plain(file: Path) -> bool:
+    """Whether the ending says that it is an image, and no DICOM."""
+    ending = ending_of(file.name)
+    return bool(ending) and ending not in dicom.ENDINGS
+
+
+def _format(row: Row) -> str:
+    return ending_of(row.get("path")).lstrip(".")

@@ -27,6 +27,7 @@ class Grid:
         axis_order: file array = canonical array transposed by this order and then flipped ...
         axis_flip: ... along the file axes where this is True.
         header: what the format needs to write alike (NIfTI: the nibabel header); opaque to others.
+        notes: what the reader of the file had to assume, as warnings.
     """
 
     shape: tuple[int, int, int]
@@ -38,6 +39,7 @@ class Grid:
     axis_order: tuple[int, int, int] = (0, 1, 2)
     axis_flip: tuple[bool, bool, bool] = (False, False, False)
     header: Any = None
+    notes: tuple[str, ...] = ()
 
     @property
     def is_flat(self) -> bool:
@@ -47,7 +49,8 @@ class Grid:
     @property
     def voxel_ml(self) -> float:
         """Volume of a voxel in millilitres (meaningless where the spacing is unknown)."""
-        return float(np.prod(self.spacing)) / 1000.0
+        # Slanted axes enclose less than the product of their lengths.
+        return abs(float(np.linalg.det(self.affine[:3, :3]))) / 1000.0
 
     @property
     def _flipped(self) -> tuple[int, ...]:

@@ -14,7 +14,7 @@ from typing import cast
 from unlesion.errors import BadInput
 from unlesion.scans.checks import reason
 from unlesion.scans.entry import Entry, Label
-from unlesion.scans.formats import without_ending
+from unlesion.scans.formats import dicom, ending_of, without_ending
 from unlesion.scans.reading import parse_spacing
 
 LABELS = ("healthy", "anomalous")
@@ -22,14 +22,28 @@ LABELS = ("healthy", "anomalous")
 
 @dataclass(frozen=True)
 class Row:
-    """A row: its number as a spreadsheet shows it (the header is row 1), and its values by column."""
+    """A row: its number as a spreadsheet shows it (the header is row 1), and its values by column.
+
+    `files` are those of its DICOM series, relative to the manifest's folder, where they are known already;
+    `path` then only names it.
+    """
 
     number: int
     values: dict[str, str]
+    files: tuple[str, ...] = ()
 
     def get(self, column: str) -> str:
         """The value of a column, "" where it is empty or there is no such column."""
         return self.values.get(column, "")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Table:
+    """Rows before they are selected, and what was noticed in finding them."""
+
+    columns: tuple[str, ...]
+    rows: list[Row]
+    warnings: tuple[str, ...] = ()
 
 
 def read_rows(path: Path) -> tuple[tuple[str, ...], list[Row]]:
@@ -92,11 +106,13 @@ def entries_of(
         subject = row.get("subject") or scan_id
         if subject in shared:
             subject = f"{row.get('source')}/{subject}"
+        image, series = _image(root, relative, row.files)
         mask, roi, twin = (_inside(path, row, f"{kind}_path") for kind in ("mask", "roi", "twin"))
         entries.append(
             Entry(
                 key=key,
-                paths=(root / relative,),
+                paths=(image,),
+                series=(series,) if series else (),
                 mask_path=None if mask is None else root / mask,
                 roi_path=None if roi is None else root / roi,
                 twin_paths=() if twin is None else (root / twin,),
@@ -113,6 +129,18 @@ def entries_of(
             )
         )
     return entries
+
+
+def _image(root: Path, relative: str, files: Sequence[str]) -> tuple[Path, tuple[Path, ...]]:
+    """Where the image of a row lies, and its files if it is a DICOM series."""
+    if files:
+        together = posixpath.commonpath([posixpath.dirname(name) for name in files])
+        return root / (files[0] if len(files) == 1 else together), tuple(root / name for name in files)
+    image = root / relative
+    # Only names without an ending can be folders of DICOM; asking for each would be slow on a network.
+    if ending_of(relative) or not image.is_dir():
+        return image, ()
+    return image, dicom.files_of(image)
 
 
 def _table(path: Path) -> list[list[str]]:

@@ -33,11 +33,13 @@ def read_scan(
     scan_id: str = "",
     modality: str | Sequence[str] = (),
     position: float | None = None,
+    series: Sequence[Sequence[AnyPath]] = (),
 ) -> Scan:
     """Read a scan of one or more channels.
 
     Args:
-        path: the image (`.nii`, `.nii.gz`, `.png`, `.jpg`, `.tif`, `.npy`), or one a channel.
+        path: the image (`.nii`, `.nii.gz`, `.png`, `.jpg`, `.tif`, `.npy`, a DICOM file, or a folder with
+            one DICOM series), or one a channel.
         mask: the annotated lesions, on the same grid; above 0 is lesion.
         roi: the region of interest, on the same grid; above 0 is inside.
         twin: the true healthy counterpart, one file a channel, on the same grid.
@@ -49,6 +51,7 @@ def read_scan(
         scan_id: which examination; `key` if left out.
         modality: one name a channel.
         position: relative height of a flat scan in its volume, 0 lowest to 1 highest.
+        series: for every channel the files of its DICOM series, where its folder holds more than that.
 
     Returns:
         The scan: voxels float32 and finite, in canonical axes and the file's intensity units.
@@ -66,7 +69,8 @@ def read_scan(
     if position is not None and not 0 <= position <= 1:
         raise BadInput(f"{paths[0]}: position {position:g} is not between 0 (lowest) and 1 (highest)")
 
-    channels, grid, warnings = _read_channels(paths, volume)
+    parts = [tuple(Path(file) for file in files) for files in series] or [()] * len(paths)
+    channels, grid, warnings = _read_channels(paths, parts, volume)
     if spacing_mm is not None:
         grid, warning = _given_spacing(grid, spacing_mm, paths[0])
         warnings += warning
@@ -123,9 +127,9 @@ def parse_spacing(text: str) -> tuple[float, ...]:
 
 
 def _read_channels(
-    paths: list[Path], volume: int | None
+    paths: list[Path], series: Sequence[Sequence[Path]], volume: int | None
 ) -> tuple[NDArray[np.float32], Grid, tuple[str, ...]]:
-    first, grid = read_array(paths[0], volume=volume)
+    first, grid = read_array(paths[0], volume=volume, series=series[0])
     first, warnings = check_image(first, paths[0])
     warnings += notes(grid)
     if len(paths) == 1:
@@ -133,7 +137,7 @@ def _read_channels(
     voxels = np.empty((len(paths), *grid.shape), dtype=np.float32)
     voxels[0] = first
     for index, path in enumerate(paths[1:], start=1):
-        values, own = read_array(path, volume=volume)
+        values, own = read_array(path, volume=volume, series=series[index])
         check_same_grid(own, grid, path, what="channel")
         voxels[index], more = check_image(values, path)
         warnings += more

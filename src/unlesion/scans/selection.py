@@ -97,9 +97,11 @@ def _joined(parts: list[Entry]) -> Entry:
                 "make the manifest say the same for both"
             )
     twins = [path for part in parts for path in part.twin_paths]
+    series = tuple(part.series[0] if part.series else () for part in parts)
     return replace(
         first,
         paths=tuple(path for part in parts for path in part.paths),
+        series=series if any(series) else (),
         mask_path=next((part.mask_path for part in parts if part.mask_path), None),
         roi_path=next((part.roi_path for part in parts if part.roi_path), None),
         twin_paths=tuple(twins) if len(twins) == len(parts) else (),

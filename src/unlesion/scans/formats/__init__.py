@@ -1,11 +1,13 @@
 """One reader-writer a format; which one is chosen by the ending of the name.
 
-Every format module has `ENDINGS`, `read(path, *, volume=None)` and `write(stem, array, grid, *, dtype)`.
+Every format module has `ENDINGS`, `read(path, *, volume=None)` and `write(stem, array, grid, *, dtype)`;
+DICOM is only read, from folders and from files of any name, and written as NIfTI.
 """
 
 from __future__ import annotations
 
 import stat
+from collections.abc import Sequence
 from pathlib import Path
 from types import ModuleType
 
@@ -14,10 +16,10 @@ from numpy.typing import NDArray
 
 from unlesion.errors import BadInput
 from unlesion.scans.checks import reason
-from unlesion.scans.formats import bare, nifti, picture
+from unlesion.scans.formats import bare, dicom, nifti, picture
 from unlesion.scans.grid import Grid
 
-_FORMATS: tuple[ModuleType, ...] = (nifti, picture, bare)
+_FORMATS: tuple[ModuleType, ...] = (nifti, picture, bare, dicom)
 
 ENDINGS: tuple[str, ...] = tuple(ending for module in _FORMATS for ending in module.ENDINGS)
 """Endings of the files that can be read, in lower case."""
@@ -36,12 +38,15 @@ def without_ending(name: str) -> str:
     return name[: len(name) - len(ending)] if ending else name
 
 
-def read_array(path: Path, *, volume: int | None = None) -> tuple[NDArray[np.float32], Grid]:
-    """Read an image file of any format.
+def read_array(
+    path: Path, *, volume: int | None = None, series: Sequence[Path] = ()
+) -> tuple[NDArray[np.float32], Grid]:
+    """Read an image file of any format, or a DICOM series.
 
     Args:
-        path: the file.
+        path: the file, or a folder with one DICOM series.
         volume: which volume of a 4-D file, or page of a TIFF, counted from 0; ignored where there is one.
+        series: the files of the DICOM series, where the folder `path` holds more than that.
 
     Returns:
         (rows, columns, slices) float32 in canonical axes, and the grid.
@@ -56,9 +61,11 @@ def read_array(path: Path, *, volume: int | None = None) -> tuple[NDArray[np.flo
         if isinstance(error, PermissionError):
             raise BadInput(f"{path}: cannot be read ({reason(error)}); check its permissions") from error
         raise BadInput(f"{path}: no such file; check the path") from error
-    if stat.S_ISDIR(status.st_mode):
-        raise BadInput(f"{path}: is a folder, not an image; name a file ({', '.join(ENDINGS)})")
+    if series or stat.S_ISDIR(status.st_mode):
+        return dicom.read(path, volume=volume, files=series)
     ending = ending_of(path.name)
+    if not ending and dicom.is_dicom(path):
+        return dicom.read(path, volume=volume)
     if not ending:
         raise BadInput(f"{path}: not a format that can be read; use one of {', '.join(ENDINGS)}")
     if status.st_size == 0:
@@ -72,4 +79,4 @@ def read_array(path: Path, *, volume: int | None = None) -> tuple[NDArray[np.flo
 
 def notes(grid: Grid) -> tuple[str, ...]:
     """What the reader of a grid had to assume, as warnings."""
-    return nifti.notes(grid) if grid.family == "nifti" else ()
+    return grid.notes

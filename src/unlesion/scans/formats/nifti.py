@@ -23,6 +23,9 @@ _FLAT_AXES = {"sagittal": ("I", "P", "L"), "coronal": ("I", "L", "A")}
 # The lowest three bits of `xyzt_units`: 1 is metres, 2 millimetres, 3 microns; 0 leaves it open.
 _MM_PER_UNIT = {1: 1000.0, 3: 0.001}
 
+# Axes that are not perpendicular by more than this are no rounding.
+_SLANT_DEGREES = 0.5
+
 # No deflate stream is shorter than this part of what it unfolds to.
 _DEFLATE_LIMIT = 1100
 
@@ -71,7 +74,7 @@ def read(path: Path, *, volume: int | None = None) -> tuple[NDArray[np.float32],
         raise _unreadable(path, error) from error
     # A 2-D or 1-D header still places three axes in the world.
     file_shape = shape[:3]
-    grid = _grid(path, file_shape, header)
+    grid = grid_of_header(path, file_shape, header)
     return grid.from_file(array.reshape(file_shape)), grid
 
 
@@ -107,16 +110,17 @@ def write(stem: Path, array: NDArray[np.generic], grid: Grid, *, dtype: DTypeLik
     return path
 
 
-def notes(grid: Grid) -> tuple[str, ...]:
-    """Warnings about what a header leaves open."""
-    if int(grid.header["sform_code"]) == 0 and int(grid.header["qform_code"]) == 0:
-        return (
-            "the NIfTI header says nothing about orientation; its first axis was taken to run to the left",
-        )
-    return ()
+def grid_of_header(path: Path, file_shape: tuple[int, ...], header: Any) -> Grid:
+    """The grid that a NIfTI header describes.
 
+    Args:
+        path: for messages.
+        file_shape: spatial shape of the array in the file.
+        header: nibabel's; a copy of it, without its texts, goes into the grid.
 
-def _grid(path: Path, file_shape: tuple[int, ...], header: Any) -> Grid:
+    Raises:
+        BadInput: the affine is not finite or cannot be inverted.
+    """
     from nibabel import orientations
 
     try:
@@ -147,7 +151,23 @@ def _grid(path: Path, file_shape: tuple[int, ...], header: Any) -> Grid:
         axis_order=(order[0], order[1], order[2]),
         axis_flip=(bool(change[0, 1] < 0), bool(change[1, 1] < 0), bool(change[2, 1] < 0)),
         header=_clean(header, file_shape),
+        notes=_notes(header, affine),
     )
+
+
+def _notes(header: Any, affine: NDArray[np.float64]) -> tuple[str, ...]:
+    """What a header leaves open, and what others may not expect of it."""
+    notes = []
+    if int(header["sform_code"]) == 0 and int(header["qform_code"]) == 0:
+        notes.append("the header says nothing about orientation; the first axis was taken to run to the left")
+    unit = _unit_columns(affine)
+    slant = float(np.degrees(np.arcsin(np.clip(np.abs(unit.T @ unit - np.eye(3)).max(), 0, 1))))
+    if slant > _SLANT_DEGREES:
+        notes.append(
+            f"its axes slant against one another by {slant:.1f} degrees (a tilted gantry?): kept as they are, and "
+            "not straightened by preparation, so the image looks sheared to methods"
+        )
+    return tuple(notes)
 
 
 def _axes(shape: tuple[int, ...], to_ras: NDArray[np.float64]) -> tuple[str, str, str]:
