@@ -102,6 +102,21 @@ def test_scans_of_a_pathology_stand_against_all_healthy_ones(
         assert found["examinations"] == {"anomalous": sum(labels), "healthy": 12}
 
 
+def test_few_patients_have_no_interval_however_many_are_healthy(items: list[EvaluatedScan]) -> None:
+    rare = [
+        replace(s, pathology="rare")
+        if s.subject in ("s1", "s3", "s5", "s7") and s.label == "anomalous"
+        else s
+        for s in items
+    ]
+    found = measured(rare)["by"]["pathology"]
+    assert found["rare"]["n"]["subjects"]["value"] == 4
+    assert found["rare"]["image"]["auroc"]["value"] is not None
+    assert found["rare"]["image"]["auroc"]["ci"] is None
+    assert found["rare"]["image"]["auroc"]["ci_why"] == "fewer than 5 subjects in the group"
+    assert found["rare"]["voxel"]["ap"]["ci"] is None
+
+
 def test_a_site_is_as_if_evaluated_alone(items: list[EvaluatedScan], metrics: dict[str, Any]) -> None:
     alone = measured(s for s in items if s.columns["site"] == "north")
     found = metrics["by"]["site"]["north"]

@@ -61,6 +61,51 @@ def metrics() -> dict[str, Any]:
     }
 
 
+def group(ap: float | None, *, subjects: int = 12, healthy: int = 0) -> dict[str, Any]:
+    """A group's metrics; below 5 subjects without intervals."""
+    enough = subjects >= 5
+    found = {
+        "n": {
+            "subjects": metric(subjects),
+            "scans": metric(2 * subjects),
+            "healthy": metric(healthy),
+            "anomalous": metric(2 * subjects - healthy),
+        },
+        "voxel": {
+            "ap": metric(ap, ap - 0.1, ap + 0.1) if enough and ap is not None else metric(ap),
+            "prevalence": metric(0.02),
+        },
+        "image": {"auroc": metric(0.75, 0.6, 0.9) if enough else metric(0.75)},
+        "lesion": {"recall": metric(0.5)},
+        "twin": {"gain": metric(-0.2)},
+    }
+    return {**found, "realised_fpr": {"fpr_001": metric(0.012, 0.01, 0.015)}} if healthy else found
+
+
+def by_group() -> dict[str, Any]:
+    """What `metrics()` lacks of an evaluation with groups."""
+    return {
+        "by": {
+            "pathology": {
+                "acute stroke": group(0.7),
+                "iso-intense": group(0.1, subjects=3),
+                "x": group(None),
+            },
+            "size_band": {"<0.1 ml": group(0.05), "0.1-1 ml": group(0.3)},
+            "site": {"a": group(0.5, healthy=10), "b.c": group(0.4, healthy=10)},
+        },
+        "grouping": {
+            "pathology": {"holds": "anomalous scans; ...", "scans_in_no_group": 0},
+            "size_band": {"holds": "anomalous scans; ...", "scans_in_no_group": 3},
+            "site": {
+                "holds": "healthy and anomalous scans; ...",
+                "scans_in_no_group": 1,
+                "groups_left_out": ["y", "z"],
+            },
+        },
+    }
+
+
 def scan_rows() -> list[dict[str, str]]:
     return [
         {

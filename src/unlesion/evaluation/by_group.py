@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from unlesion.evaluation.bootstrap import Bootstrap
+from unlesion.evaluation.bootstrap import FEWEST_SUBJECTS, Bootstrap
 from unlesion.evaluation.groups import COLUMNS, OF_LESIONS, Cell, groups_of
 from unlesion.evaluation.stratum import Stratum
 
@@ -57,9 +57,15 @@ def _metrics(part: Stratum, whole: Stratum, bootstrap: Bootstrap, *, of_lesions:
     if of_lesions:
         examinations = whole.tallies["native"].images.among(part.examinations)
     shared = part.tallies.get("shared")
+    found = tally.brief(bootstrap, examinations=examinations, healthy=not of_lesions)
+    if of_lesions and len(part.subjects) < FEWEST_SUBJECTS:
+        # However many healthy subjects they stand against, the group is these few.
+        found["image"]["auroc"] = found["image"]["auroc"].without_interval(
+            f"fewer than {FEWEST_SUBJECTS} subjects in the group"
+        )
     return {
         "n": part.numbers(),
-        **tally.brief(bootstrap, examinations=examinations, healthy=not of_lesions),
+        **found,
         **({} if of_lesions else {"healthy": {"mae": part.healthy_metrics(bootstrap)["mae"]}}),
         "twin": part.twin_metrics(bootstrap),
         **({} if shared is None else {"shared": {"voxel": {"ap": shared.ap(bootstrap)}}}),

@@ -30,6 +30,10 @@ class Metric:
         """The same number with more that belongs to it."""
         return replace(self, extra={**self.extra, **extra})
 
+    def without_interval(self, why: str) -> Metric:
+        """The same number, of which nobody can say how far it may be off."""
+        return self if self.value is None else replace(self, ci=None, ci_why=why)
+
     def to_json(self) -> dict[str, Any]:
         """{"value", "ci"}, with "why" where the value is undefined."""
         out: dict[str, Any] = {"value": self.value, "ci": None if self.ci is None else list(self.ci)}

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from unlesion.report.by_group import by_column
 from unlesion.report.curves import RATES, precision_recall, realised_rates, score_strips
 from unlesion.report.explain import INTERVALS, has_shared, metric_tables
 from unlesion.report.files import read_rows, real
@@ -92,6 +93,7 @@ def write_evaluation_page(
         intervals=INTERVALS,
         rates=_rates(metrics),
         figures=_figures(metrics, rows, curves or {}),
+        groupings=by_column(metrics),
         typical=[group for kind, group in groups.items() if kind in TYPICAL],
         extremes=[group for kind, group in groups.items() if kind not in TYPICAL],
         scale=scale_words(gallery),

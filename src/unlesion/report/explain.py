@@ -103,6 +103,9 @@ GROUPS: tuple[tuple[str, tuple[Meaning, ...]], ...] = (
     ),
 )
 
+# These have tables of their own.
+ELSEWHERE = ("shared", "n", "realised_fpr", "by")
+
 KNOWN = {meaning.place for _, meanings in GROUPS for meaning in meanings}
 
 
@@ -133,7 +136,7 @@ def metric_tables(metrics: Mapping[str, Any]) -> list[tuple[str, list[TableRow]]
             tables.append((title, rows))
     others = [
         place
-        for place in leaves({k: v for k, v in metrics.items() if k not in ("shared", "n", "realised_fpr")})
+        for place in leaves({k: v for k, v in metrics.items() if k not in ELSEWHERE})
         if place not in KNOWN
     ]
     if others:

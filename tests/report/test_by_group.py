@@ -1,0 +1,109 @@
+from __future__ import annotations
+
+import base64
+import re
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote
+
+import pytest
+
+from tests.report import scenes
+from tests.report.test_pages import EVIL, check
+from unlesion.report.by_group import by_column, group_name
+from unlesion.report.evaluation_page import write_evaluation_page
+from unlesion.report.explain import metric_tables
+from unlesion.report.forest import Panel, forest
+
+
+def page_text(path: Path, metrics: dict[str, Any]) -> str:
+    page = write_evaluation_page(path, metrics=metrics)
+    return re.sub(r"\s+", " ", check(page).text)
+
+
+def svg(address: str) -> str:
+    head, body = address.split(",", 1)
+    return base64.b64decode(body).decode() if "base64" in head else unquote(body)
+
+
+def test_a_page_with_groups(tmp_path: Path) -> None:
+    text = page_text(tmp_path / "report.html", {**scenes.metrics(), **scenes.by_group()})
+    for words in (
+        "By group",
+        "By pathology",
+        "acute stroke",
+        "12 subjects, 24 scans",
+        "0.600 to 0.800",
+        "By size of the lesions",
+        "0.1–1 ml",
+        "against all healthy scans",
+        "3 scans without a known size are in no row.",
+        "1 scan without a known site is in no row.",
+        "Not shown, because they are smaller: y, z.",
+        "12 subjects, 24 scans, 10 of them healthy",
+        "1 to 1.5",
+    ):
+        assert words in text, words
+    assert "By age" not in text
+
+
+@pytest.mark.parametrize("by", [{}, {"by": {}}, {"by": None}, {"by": {"site": {}}}])
+def test_a_page_without_groups(tmp_path: Path, by: dict[str, Any]) -> None:
+    assert "By group" not in page_text(tmp_path / "report.html", {**scenes.metrics(), **by})
+
+
+def test_groups_are_in_no_other_table() -> None:
+    metrics = {**scenes.metrics(), **scenes.by_group()}
+    assert [title for title, _ in metric_tables(metrics)] == [
+        title for title, _ in metric_tables(scenes.metrics())
+    ]
+
+
+def test_names_of_groups_are_escaped(tmp_path: Path) -> None:
+    found = scenes.by_group()
+    found["by"]["site"][EVIL] = scenes.group(0.3)
+    found["by"][EVIL] = {EVIL: scenes.group(0.3)}
+    found["grouping"]["site"]["groups_left_out"] = [EVIL]
+    assert EVIL in page_text(tmp_path / "report.html", {**scenes.metrics(), **found})
+
+
+def test_columns_and_cells() -> None:
+    pathology, size, site = by_column(scenes.by_group())
+    assert pathology.columns == ["voxel AP", "guessing", "lesions found", "image AUROC", "healing"]
+    # What is about healthy scans stands only where groups hold some.
+    assert "realised at 1 %" in site.columns and "realised at 1 %" not in size.columns
+    cells = {row.name: dict(zip(pathology.columns, row.cells, strict=True)) for row in pathology.rows}
+    assert cells["acute stroke"]["voxel AP"] == ("0.700", "0.600 to 0.800")
+    assert cells["iso-intense"]["voxel AP"] == ("0.100", "")
+    assert cells["x"]["voxel AP"] == ("–", "")
+    assert cells["x"]["healing"] == ("-0.200", "")
+    assert [row.name for row in site.rows] == ["a", "b.c"]
+
+
+def test_nothing_defined_draws_nothing() -> None:
+    bare = {"n": {"subjects": scenes.metric(2)}, "voxel": {"ap": scenes.metric(None)}}
+    (column,) = by_column({"by": {"sex": {"F": bare, "M": bare}}})
+    assert column.figure is None and column.columns == []
+    assert [row.rests_on for row in column.rows] == ["2 subjects", "2 subjects"]
+
+
+def test_ranges_get_the_dash_of_ranges() -> None:
+    assert group_name("20-39") == "20–39"
+    assert group_name("0.1-1 ml") == "0.1–1 ml"
+    assert group_name("iso-intense") == "iso-intense"
+
+
+def test_the_forest_shows_every_group() -> None:
+    def panel(*values: float | None, **settings: Any) -> Panel:
+        ends = [None if v is None else (v - 0.1, v + 0.1) for v in values]
+        return Panel(
+            label="voxel AP", values=values, intervals=ends, guessing=[0.02] * len(values), **settings
+        )
+
+    assert forest([], []) is None and forest(["a"], []) is None
+    one = forest(["a\n5 subjects", "b"], [panel(0.3, None, ends=(0.0, 1.0))])
+    two = forest(["a\n5 subjects", "b"], [panel(0.3, 0.4, ends=(0.0, 1.0)), panel(-0.5, 0.2)])
+    assert one is not None and two is not None
+    assert one == forest(["a\n5 subjects", "b"], [panel(0.3, None, ends=(0.0, 1.0))])
+    width = [float(re.search(r'width="([\d.]+)pt"', svg(image))[1]) for image in (one, two)]  # type: ignore[index]
+    assert width[0] < width[1]
