@@ -138,7 +138,7 @@ def test_rims_are_partial_volume(pathology: str) -> None:
 )
 @pytest.mark.parametrize("site", ["A", "B", "C", "D"])
 def test_tissues_have_their_order(modality: str, order: tuple[str, ...], site: str) -> None:
-    anatomy, _ = sick("stroke")
+    anatomy, _ = sick("acute stroke")
     image = person(None, 11, site).images[modality]
     means = [image[average_blocks(getattr(anatomy, name), OVERSAMPLING) > 0.8].mean() for name in order]
     assert means == sorted(means)

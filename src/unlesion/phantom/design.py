@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from unlesion.phantom.pathologies import PATHOLOGIES
+from unlesion.phantom.pathologies import STANDARD
 
 
 @dataclass(frozen=True)
@@ -40,8 +40,7 @@ def standard_role(number: int) -> Role:
     if not _SICK[place]:
         return Role(split)
     sick = cycle * sum(_SICK) + sum(_SICK[:place])
-    names = list(PATHOLOGIES)
-    return Role(split, names[sick % len(names)])
+    return Role(split, STANDARD[sick % len(STANDARD)])
 
 
 def _split(number: int) -> str:

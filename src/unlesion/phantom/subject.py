@@ -8,13 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unlesion.errors import BadInput
-from unlesion.phantom.anatomy import OVERSAMPLING, draw_anatomy, output_space
-from unlesion.phantom.contrast import MODALITIES, ideal_signal
+from unlesion.phantom.contrast import MODALITIES
 from unlesion.phantom.pathologies import PATHOLOGIES
-from unlesion.phantom.scanner import SITES, Acquisition, draw_scanner
-from unlesion.phantom.seeds import Seed, stream
-from unlesion.phantom.signals import add_lesion, lesion_fraction
-from unlesion.synthesis import average_blocks
+from unlesion.phantom.person import draw_person
+from unlesion.phantom.scanner import SITES, draw_scanner
+from unlesion.phantom.seeds import Seed
 
 Array = NDArray[np.float32]
 
@@ -31,6 +29,7 @@ class VirtualSubject:
         roi: bool, the brain.
         affine: 4 x 4, voxel index to RAS+ mm.
         pathology: name, or None.
+        lesion_ml: volume of the mask.
         age: years.
         sex: "F" or "M".
         site: name of the virtual site, whose scanner it was.
@@ -42,6 +41,7 @@ class VirtualSubject:
     roi: NDArray[np.bool_]
     affine: NDArray[np.float64]
     pathology: str | None
+    lesion_ml: float
     age: int
     sex: str
     site: str
@@ -61,6 +61,7 @@ def make_subject(
     seed: Seed,
     *,
     pathology: str | None = None,
+    volume_ml: float | None = None,
     modality: str | tuple[str, ...] = "FLAIR",
     spacing_mm: float = 2.0,
     site: str | None = None,
@@ -73,58 +74,46 @@ def make_subject(
     Args:
         seed: who it is.
         pathology: a name of `PATHOLOGIES`, or None for a healthy person.
+        volume_ml: of all lesions together, within the `smallest_ml` and `largest_ml` of the pathology; as is
+            typical if None.
         modality: one or more of T1, T2, FLAIR, PD, on one grid.
         spacing_mm: voxel size: 1, 2 or 4.
         site: "A" to "D"; drawn if not given.
         sites_seed: decides what the scanners of the sites are like; a cohort shares it.
 
     Raises:
-        BadInput: unknown pathology, modality, site or spacing.
+        BadInput: unknown pathology, modality, site or spacing; a volume that the pathology does not come in.
     """
     modalities = (modality,) if isinstance(modality, str) else tuple(modality)
-    _check(pathology, modalities, spacing_mm, site)
-    person = stream(seed, "person")
-    age, sex = int(np.clip(person.normal(50, 17), 20, 85)), str(person.choice(["F", "M"]))
-    drawn = str(person.choice(SITES))
-    site = drawn if site is None else site
-
-    space = output_space(spacing_mm, stream(seed, "position"))
-    anatomy = draw_anatomy(space, stream(seed, "anatomy"), age=age)
-    lesion = None if pathology is None else PATHOLOGIES[pathology](anatomy, stream(seed, "lesion", pathology))
-
+    check_settings(pathology, modalities, spacing_mm, site)
+    person = draw_person(seed, pathology=pathology, volume_ml=volume_ml, spacing_mm=spacing_mm)
+    site = person.home if site is None else site
     images, twins = {}, {}
     for name in modalities:
-        scanner = draw_scanner(sites_seed, site, name)
-        session = Acquisition(scanner, space, anatomy.brain, stream(seed, "session", name))
-        # One variation inside tissues for all modalities: it belongs to the person.
-        signal = ideal_signal(anatomy, scanner.appearance, stream(seed, "tissue"))
-        twins[name] = session.acquire(average_blocks(signal, OVERSAMPLING))
-        images[name] = twins[name]
-        if lesion is not None:
-            sick = add_lesion(
-                signal, lesion, anatomy.fine, scanner.appearance, name, stream(seed, "mottling")
-            )
-            images[name] = session.acquire(average_blocks(sick, OVERSAMPLING))
-
-    mask = np.zeros(space.shape, bool)
-    if lesion is not None:
-        share = average_blocks(lesion_fraction(lesion, anatomy.fine), OVERSAMPLING) * anatomy.brain
-        # On coarse grids a small lesion may nowhere fill half a voxel; it is marked where it is most.
-        mask = share >= min(0.5, float(share.max()) * 0.75)
+        images[name], twins[name] = person.scan(name, draw_scanner(sites_seed, site, name), name)
+    mask = person.mask()
     return VirtualSubject(
         images=images,
         twins=twins,
         mask=mask,
-        roi=anatomy.brain,
-        affine=space.affine,
+        roi=person.anatomy.brain,
+        affine=person.anatomy.space.affine,
         pathology=pathology,
-        age=age,
-        sex=sex,
+        lesion_ml=float(np.count_nonzero(mask) * spacing_mm**3 / 1000),
+        age=person.age,
+        sex=person.sex,
         site=site,
     )
 
 
-def _check(pathology: str | None, modalities: tuple[str, ...], spacing_mm: float, site: str | None) -> None:
+def check_settings(
+    pathology: str | None, modalities: tuple[str, ...], spacing_mm: float, site: str | None = None
+) -> None:
+    """Say in words what is not known.
+
+    Raises:
+        BadInput: for the first of them.
+    """
     if pathology is not None and pathology not in PATHOLOGIES:
         raise BadInput(
             f"pathology {pathology!r} is not known to the phantom; choose from {', '.join(PATHOLOGIES)}"

@@ -73,7 +73,9 @@ class MassEffect:
         where = np.stack(np.nonzero(moved)).astype(np.float32) + self.displacement[:, moved] / np.float32(
             self.spacing
         )
-        out[moved] = trilinear(out, where, order=order)
+        # What would come from beyond the window comes from its edge.
+        last = np.array(out.shape, dtype=np.float32)[:, None] - 1
+        out[moved] = trilinear(out, np.clip(where, 0, last), order=order)
         return out
 
 
