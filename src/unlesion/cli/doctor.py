@@ -1,61 +1,101 @@
-"""`unlesion doctor`: does every scan open, and does the run load?"""
+"""`unlesion doctor`: what is wrong with a cohort, a run or a scan."""
 
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from unlesion.cli.console import Console
-from unlesion.cli.options import Channels, Quiet, Volume, Where, open_cohort
-from unlesion.errors import BadInput
+from unlesion.cli.options import Channels, Jobs, Quiet, Volume, Where, split_words, workers
+
+if TYPE_CHECKING:
+    from unlesion.doctor import Examined
+
+NOTICE = "For research use only; not a medical device."
+
+# Processes take longer to start than so many scans to look at.
+FEW = 40
 
 
 def command(
     what: Annotated[Path, typer.Argument(help="A cohort, a run or a scan.")],
-    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="For programs: a list of findings.")] = False,
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", help="Folder for doctor.json: findings and all trivial predictors."),
+    ] = None,
     where: Where = None,
     channels: Channels = None,
     volume: Volume = None,
+    jobs: Jobs = 0,
     quiet: Quiet = False,
 ) -> None:
-    """Look for what is wrong with a cohort, a run or a scan; exit code 2 if anything is."""
-    findings: list[dict[str, str]] = []
-    if (what / "detector.json").exists():
-        from unlesion.detector import Detector
+    """Look for what is wrong with a cohort, a run or a scan; exit code 2 if there is any error."""
+    from unlesion.doctor import examine_cohort, examine_run
 
-        try:
-            detector = Detector.load(what)
-            if not detector.calibrations:
-                findings.append(
-                    {
-                        "where": str(what),
-                        "level": "warning",
-                        "what": "not calibrated; use `unlesion calibrate`",
-                    }
-                )
-        except BadInput as error:
-            findings.append({"where": str(what), "level": "error", "what": str(error)})
+    console = Console(quiet=quiet, out=out)
+    if _is_run(what):
+        examined = examine_run(what)
     else:
-        console = Console(quiet=quiet)
-        opened = open_cohort(what, where=where, channels=channels, volume=volume)
-        findings += [{"where": str(what), "level": "warning", "what": warning} for warning in opened.warnings]
-        with console.bars("look", len(opened)) as advance:
-            for entry in opened:
-                try:
-                    for warning in entry.read().warnings:
-                        findings.append({"where": entry.key, "level": "warning", "what": warning})
-                except BadInput as error:
-                    findings.append({"where": entry.key, "level": "error", "what": str(error)})
-                advance()
+        with workers(jobs if _is_large(what) else 1) as executor:
+            examined = examine_cohort(
+                what,
+                where=where or (),
+                channels=split_words(channels),
+                volume=volume,
+                executor=executor,
+                bars=console.bars,
+            )
+    if out is not None:
+        _write(examined, what, out)
     if as_json:
-        typer.echo(json.dumps(findings, indent=2))
+        typer.echo(json.dumps([finding.to_json() for finding in examined.findings], indent=2))
     else:
-        for finding in findings:
-            typer.echo(f"{finding['level']}: {finding['where']}: {finding['what']}")
-        if not findings:
-            typer.echo(f"{what}: nothing wrong found")
-    if any(finding["level"] == "error" for finding in findings):
+        _show(examined, str(what))
+    if any(finding.level == "error" for finding in examined.findings):
         raise typer.Exit(2)
+
+
+def _is_run(what: Path) -> bool:
+    """A run, finished or not."""
+    return any((what / name).is_file() for name in ("detector.json", "training.json"))
+
+
+def _is_large(what: Path) -> bool:
+    if what.is_file() and what.suffix.lower() != ".csv":
+        return False
+    manifest = what / "manifest.csv" if what.is_dir() else what
+    if not manifest.is_file():
+        return what.is_dir()
+    with manifest.open("rb") as stream:
+        return sum(1 for _ in stream) > FEW
+
+
+def _write(examined: Examined, what: Path, out: Path) -> None:
+    from unlesion import __version__
+    from unlesion.files import write_json
+
+    write_json(
+        out / "doctor.json",
+        {
+            "notice": NOTICE,
+            "unlesion": __version__,
+            "what": str(what),
+            "scans": examined.scans,
+            "findings": [finding.to_json() for finding in examined.findings],
+            "confounds": [row.to_json() for row in examined.confounds],
+        },
+    )
+
+
+def _show(examined: Examined, what: str) -> None:
+    from rich.console import Console as Terminal
+
+    from unlesion.doctor.table import WIDTH, show
+
+    terminal = sys.stdout.isatty()
+    show(examined, what, Terminal(file=sys.stdout, width=None if terminal else WIDTH, highlight=False))

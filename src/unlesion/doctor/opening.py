@@ -1,0 +1,138 @@
+"""Opening a cohort that has faults: each is noted, and the rest is looked at all the same."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from unlesion.doctor.finding import Finding
+from unlesion.errors import BadInput
+from unlesion.prepare import is_store, store_cohort
+from unlesion.scans import Cohort, Entry
+from unlesion.scans.manifest import Row, entries_of, read_rows
+from unlesion.scans.selection import join_channels, rows_where
+
+
+@dataclass(frozen=True, kw_only=True)
+class Opened:
+    """What could be opened of a cohort.
+
+    Attributes:
+        entries: the scans.
+        findings: what is wrong with the table itself.
+    """
+
+    entries: tuple[Entry, ...]
+    findings: tuple[Finding, ...]
+
+
+def open_leniently(
+    source: Path, *, where: Sequence[str] = (), channels: Sequence[str] = (), volume: int | None = None
+) -> Opened:
+    """Open a cohort as every verb does; if that is refused, open what can be opened of its manifest.
+
+    Raises:
+        BadInput: nothing of it can be opened.
+    """
+    if is_store(source):
+        if channels:
+            raise BadInput(
+                f"--channels {','.join(channels)}: {source} is a prepared store; join channels when preparing it"
+            )
+        cohort = store_cohort(source, where=where)
+        return Opened(entries=cohort.entries, findings=_notes(cohort.warnings))
+    try:
+        cohort = Cohort.open(source, where=where, channels=channels, volume=volume)
+    except BadInput as error:
+        manifest = source / "manifest.csv" if source.is_dir() else source
+        if manifest.suffix.lower() != ".csv" or not manifest.is_file():
+            raise
+        return _row_by_row(manifest, where, channels, volume, error)
+    return Opened(entries=cohort.entries, findings=_notes(cohort.warnings))
+
+
+def _row_by_row(
+    manifest: Path, where: Sequence[str], channels: Sequence[str], volume: int | None, refused: BadInput
+) -> Opened:
+    columns, rows = read_rows(manifest)
+    selected = rows_where(rows, where, columns, str(manifest))
+    bad: list[tuple[Row, str]] = []
+    entries = _openable(manifest, columns, rows, selected, volume, bad)
+    if not entries:
+        raise refused
+    findings = []
+    if bad:
+        findings.append(
+            Finding(
+                code="table.row",
+                level="error",
+                where=tuple(f"row {row.number}" for row, _ in bad),
+                what="a row of the manifest cannot be used",
+                detail=bad[0][1],
+                mend="correct the rows: no other verb opens this cohort",
+                of=len(selected),
+                unit="row",
+            )
+        )
+    kept = {entry.key: entry for entry in reversed(entries)}
+    unique = [entry for entry in entries if kept[entry.key] is entry]
+    if len(unique) < len(entries):
+        twice = tuple(dict.fromkeys(entry.key for entry in entries if kept[entry.key] is not entry))
+        findings.append(
+            Finding(
+                code="table.listed-twice",
+                level="error",
+                where=twice,
+                what="the image is listed twice",
+                mend="keep one row of each: no other verb opens this cohort",
+                of=len(entries),
+                unit="row",
+            )
+        )
+    if channels:
+        try:
+            unique, left_out = join_channels(unique, channels, str(manifest))
+            findings += _notes(left_out)
+        except BadInput as error:
+            findings.append(_refusal(error))
+    return Opened(entries=tuple(unique), findings=tuple(findings))
+
+
+def _openable(
+    manifest: Path,
+    columns: Sequence[str],
+    rows: Sequence[Row],
+    selected: Sequence[Row],
+    volume: int | None,
+    bad: list[tuple[Row, str]],
+) -> list[Entry]:
+    """The entries of all rows that can be used; the others are found by halving and go into `bad`."""
+    if not selected:
+        return []
+    try:
+        return entries_of(manifest, columns, rows, selected, volume=volume)
+    except BadInput as error:
+        if len(selected) == 1:
+            bad.append((selected[0], str(error)))
+            return []
+    half = len(selected) // 2
+    first = _openable(manifest, columns, rows, selected[:half], volume, bad)
+    return first + _openable(manifest, columns, rows, selected[half:], volume, bad)
+
+
+def _refusal(error: BadInput) -> Finding:
+    return Finding(
+        code="table.refused",
+        level="error",
+        where=(),
+        what=str(error),
+        mend="correct the table: no other verb opens this cohort",
+    )
+
+
+def _notes(warnings: Sequence[str]) -> tuple[Finding, ...]:
+    return tuple(
+        Finding(code="cohort.note", level="note", where=(), what=warning, mend="check that this is meant")
+        for warning in warnings
+    )

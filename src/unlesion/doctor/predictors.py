@@ -1,0 +1,134 @@
+"""Trivial predictors: what a row or the outside of a picture says, without a look at the anomaly."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from unlesion.doctor.examination import Seen
+from unlesion.doctor.examinations.compression import jpeg_trace
+from unlesion.doctor.sight import Sight
+from unlesion.prepare import foreground
+from unlesion.scans.formats import ending_of
+from unlesion.seeds import seed_of
+
+Floats = NDArray[np.float64]
+
+# Measured on the image, by name; the words are what people read.
+PIXELS = {
+    "not square": "not_square",
+    "height over width": "aspect",
+    "number of pixels": "pixels",
+    "flat borders (bars)": "bars",
+    "share of background": "background",
+    "brightness of the edge": "edge",
+    "mean intensity": "mean",
+    "contrast": "contrast",
+    "sharpness": "sharpness",
+    "traces of JPEG": "jpeg",
+    "pixel size": "pixel_mm",
+    "slice thickness": "slice_mm",
+}
+
+# Columns of the manifest; sites and the like are turned into numbers, see `shares`.
+NUMBERS = ("age",)
+CATEGORIES = ("source", "site", "sex", "modality", "scanner")
+
+# Folds of subjects: what a category says of a subject is learnt from others.
+FOLDS = 5
+
+
+def measure(sight: Sight) -> dict[str, float]:
+    """Everything in `PIXELS` that this image has; intensities are in parts of its own range where they need be."""
+    image, grid = sight.image, sight.grid
+    rows, columns = image.shape[:2]
+    plane = image[:, :, image.shape[2] // 2]
+    # Volumes in the scanner's own units have no common scale, pictures have.
+    scale = 1.0 if grid.family == "picture" else max(float(np.percentile(np.abs(sight.coarse), 99)), 1e-12)
+    inside = sight.coarse[sight.object]
+    edge = np.concatenate([plane[0], plane[-1], plane[:, 0], plane[:, -1]])
+    level = float(inside.mean())
+    out = {
+        "not_square": float(rows != columns),
+        "aspect": rows / columns,
+        "pixels": float(image.size),
+        "bars": 1.0 - float(foreground.without_borders(plane[:, :, None]).mean()),
+        "background": 1.0 - float(sight.object.mean()),
+        "edge": float(edge.mean()) / scale,
+        "mean": float(sight.coarse.mean()) / scale,
+        "contrast": float(inside.std()) / max(abs(level), 1e-12),
+        "sharpness": _sharpness(plane),
+    }
+    if grid.is_flat and grid.family == "picture":
+        out["jpeg"] = jpeg_trace(plane)
+    if grid.spacing_known:
+        out["pixel_mm"] = float(np.sqrt(grid.spacing[0] * grid.spacing[1]))
+        if not grid.is_flat:
+            out["slice_mm"] = grid.spacing[2]
+    return out
+
+
+def predictors(rows: Sequence[Seen], measured: Sequence[dict[str, float]]) -> dict[str, Floats]:
+    """By name, a number per row; those are left out that some rows lack or that are the same for all."""
+    out: dict[str, Floats] = {}
+    positions = [one.entry.position for one in rows]
+    if None not in positions:
+        height = np.asarray(positions, dtype=np.float64)
+        out["position"] = height
+    for words, name in PIXELS.items():
+        if all(name in facts for facts in measured):
+            out[words] = np.asarray([facts[name] for facts in measured], dtype=np.float64)
+    for column in NUMBERS:
+        texts = [one.entry.columns.get(column, "") for one in rows]
+        try:
+            out[column] = np.asarray([float(text) for text in texts])
+        except ValueError:
+            continue
+    named: dict[str, list[str]] = {
+        column: [one.entry.columns.get(column, "") for one in rows] for column in CATEGORIES
+    }
+    if None not in positions:
+        # Lesions lie in the middle of the head more often than at either end, which no ranking shows.
+        named["position in eighths"] = [
+            f"{min(7, int(8 * float(height)))}" for height in positions if height is not None
+        ]
+    named["file format"] = [ending_of(one.entry.paths[0].name) or "folder" for one in rows]
+    anomalous = np.asarray([one.entry.label == "anomalous" for one in rows])
+    subjects = [one.entry.subject for one in rows]
+    for name, values in named.items():
+        if len(set(values)) > 1 and all(values):
+            out[name] = shares(values, anomalous, subjects)
+    return {name: values for name, values in out.items() if np.isfinite(values).all() and np.ptp(values) > 0}
+
+
+def shares(values: Sequence[str], anomalous: NDArray[np.bool_], subjects: Sequence[str]) -> Floats:
+    """For each row, how many of the rows with its value are anomalous, among subjects of other folds.
+
+    A value that no other fold has says nothing: its rows get the share of all rows.
+    """
+    folds = np.asarray([seed_of("fold", subject) % FOLDS for subject in subjects])
+    out = np.empty(len(values), dtype=np.float64)
+    for fold in range(FOLDS):
+        there = folds == fold
+        hits: defaultdict[str, float] = defaultdict(float)
+        counts: Counter[str] = Counter()
+        for value, sick, held in zip(values, anomalous, there, strict=True):
+            if not held:
+                hits[value] += float(sick)
+                counts[value] += 1
+        overall = sum(hits.values()) / max(sum(counts.values()), 1)
+        for index in np.flatnonzero(there).tolist():
+            value = values[index]
+            out[index] = hits[value] / counts[value] if counts[value] else overall
+    return out
+
+
+def _sharpness(plane: NDArray[Any]) -> float:
+    """Mean step between neighbouring pixels beside that between pixels four apart; low where blurred."""
+    near = float(np.abs(np.diff(plane, axis=1)).mean())
+    far = float(np.abs(plane[:, 4:] - plane[:, :-4]).mean())
+    return near / max(far, 1e-12)
