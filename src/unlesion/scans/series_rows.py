@@ -146,11 +146,11 @@ def _taken_apart(root: Path, scans: Sequence[dicom.Series]) -> list[str]:
         if series.part and not series.is_projection:
             parts[series.first.series].append(series)
     return [
-        f"{_place(root, group[0])}: series {replace(group[0], part='').title!r} holds images that do not belong "
+        f"{root}: {_place(root, group[0])}: series {replace(group[0], part='').title!r} holds images that do not belong "
         f"together and was taken apart: {', '.join(one.part for one in group)}"
         for group in parts.values()
     ]
 
 
 def _place(root: Path, series: dicom.Series) -> str:
-    return (root / _folder(root, series)).as_posix()
+    return _folder(root, series) or "the folder itself"

@@ -108,15 +108,18 @@ def _header(path: Path, data: Any) -> Header:
         for tag in _TAGS
         if not tag.endswith("Sequence") and data.get(tag) is not None
     }
-    described = bool(values.get("SOPClassUID") or values.get("SeriesInstanceUID"))
-    if not described:
+    # The index of a medium (DICOMDIR) says what it is in the file's own header only.
+    kind = data.get("SOPClassUID") or getattr(data, "file_meta", {}).get("MediaStorageSOPClassUID")
+    if not kind and not values.get("SeriesInstanceUID"):
         raise ValueError("no identifiers in its header")
-    name = data.SOPClassUID.name if values.get("SOPClassUID") else ""
+    name = str(kind.name) if kind else ""
     broken = ""
     frames: tuple[Frame, ...] = ()
     if values.get("Rows") and values.get("Columns"):
         frames = tuple(_frames(path, data))
     elif not name or "Image Storage" in name:
+        if not values.get("SeriesInstanceUID"):
+            raise ValueError("its header breaks off before it says what it belongs to")
         broken = "its header breaks off before the image; copy or export it again"
     values["SOPClass"] = name
     return Header(

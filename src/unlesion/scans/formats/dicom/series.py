@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from unlesion.scans.formats.dicom.stack import NoStack, normal_of, same_plane, s
 _FEWEST = 3
 # A scout has a handful of slices in each of two or three planes.
 _SCOUT_MOST = 15
+_SCOUT_WORDS = re.compile(r"locali[sz]er|scout|\bpilot\b|topogram|scanogram|\bsurvey\b", re.IGNORECASE)
 
 _NO_SCANS = {
     "SEG": "a segmentation",
@@ -90,7 +92,9 @@ def no_scan(series: Series) -> str:
     if any("LOCALIZER" in one.get("ImageType").upper().split("\\") for one in series.headers):
         return "a localiser"
     if _is_scout(series.frames):
-        return "a localiser (a few slices in each of several planes)"
+        return "a localiser or projections (a few images in each of several planes)"
+    if len(series.frames) <= 3 * _SCOUT_MOST and _SCOUT_WORDS.search(header.get("SeriesDescription")):
+        return "a localiser by its name"
     return ""
 
 

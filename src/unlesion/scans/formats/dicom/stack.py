@@ -150,7 +150,7 @@ def _step(frames: Sequence[Frame], across: NDArray[np.float64]) -> NDArray[np.fl
     usual = float(np.median(gaps))
     allowed = max(_UNEVEN_SHARE * usual, _UNEVEN_MM)
     if np.abs(gaps - usual).max() > allowed:
-        raise NoStack(_gap(frames, gaps, usual, allowed))
+        raise NoStack(_gap(frames, gaps))
     step = np.asarray((points[-1] - points[0]) / (len(points) - 1), dtype=np.float64)
     astray = np.linalg.norm(points - (points[0] + np.arange(len(points))[:, None] * step), axis=1)
     if astray.max() > max(5 * allowed, 0.2):
@@ -161,18 +161,22 @@ def _step(frames: Sequence[Frame], across: NDArray[np.float64]) -> NDArray[np.fl
     return step
 
 
-def _gap(frames: Sequence[Frame], gaps: NDArray[np.float64], usual: float, allowed: float) -> str:
-    wide = int(np.argmax(gaps))
-    missing = gaps[wide] / usual - 1
+def _gap(frames: Sequence[Frame], gaps: NDArray[np.float64]) -> str:
+    """What to say about uneven gaps: slices are missing where all are multiples of the smallest."""
+    wide, least = int(np.argmax(gaps)), float(gaps.min())
     between = f"between {frames[wide].path.name} and {frames[wide + 1].path.name}"
-    if round(missing) >= 1 and abs(missing - round(missing)) * usual <= 2 * allowed:
-        total = sum(round(gap / usual) - 1 for gap in gaps if gap > 1.5 * usual)
-        count = f"{total} slice{'s are' if total > 1 else ' is'} missing"
+    steps = np.rint(gaps / least)
+    # Beyond as many as are there, they are rather single images of something larger.
+    if steps.sum() <= 2 * len(gaps) + 1 and np.abs(gaps - steps * least).max() <= max(
+        2 * _UNEVEN_SHARE * least, 2 * _UNEVEN_MM
+    ):
+        missing = int(steps.sum()) - len(gaps)
+        count = f"{missing} slice{'s are' if missing > 1 else ' is'} missing"
         return (
-            f"{count} ({gaps[wide]:.3g} mm {between}, else {usual:.3g} mm); copy or export the series again"
+            f"{count} ({gaps[wide]:.3g} mm {between}, else {least:.3g} mm); copy or export the series again"
         )
     return (
-        f"unevenly spaced slices ({gaps.min():.3g} to {gaps.max():.3g} mm, widest {between}); "
+        f"unevenly spaced slices ({least:.3g} to {gaps.max():.3g} mm, widest {between}); "
         "resample the series to an even grid"
     )
 
