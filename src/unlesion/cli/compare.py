@@ -22,19 +22,27 @@ def command(
     scoring: Annotated[
         str, typer.Option("--scoring", help="native: a method's own maps; shared: plain |scan - healthy|.")
     ] = "native",
+    by: Annotated[
+        str | None,
+        typer.Option("--by", help="Compare within each group: pathology, size_band, modality, site, ..."),
+    ] = None,
 ) -> None:
     """Compare every pair of evaluations, subject by subject: second minus first."""
     if scoring not in ("native", "shared"):
         raise BadInput(f"--scoring {scoring}: choose native or shared")
     from unlesion.evaluation import compare, write_comparison
 
-    found = compare(evaluations, scoring=scoring)
+    found = compare(evaluations, scoring=scoring, by=by)
     if out is not None:
         Console(quiet=False, out=out)
     for pair in found:
-        typer.echo(f"{pair.second} minus {pair.first} ({pair.scoring} scoring, {pair.subjects} subjects)")
+        which = "" if pair.group is None else f", {pair.group[0]} {pair.group[1]}"
+        rests = f"{pair.subjects} subject{'' if pair.subjects == 1 else 's'}"
+        typer.echo(f"{pair.second} minus {pair.first}{which} ({pair.scoring} scoring, {rests})")
         for d in pair.differences:
             typer.echo("  " + _line(d))
+    if by is not None and len(found) > 1:
+        typer.echo("p-values are not corrected for the number of groups: of many, some are small by chance.")
     typer.echo("For research use only; not a medical device.")
     if out is not None:
         write_comparison(found, out)

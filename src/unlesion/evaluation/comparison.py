@@ -49,6 +49,7 @@ class Comparison:
         scoring: which scoring was compared.
         subjects: how many subjects both rest on.
         differences: one a metric.
+        group: (column, group) that was compared; None: all scans.
     """
 
     first: str
@@ -56,6 +57,7 @@ class Comparison:
     scoring: str
     subjects: int
     differences: tuple[PairedDifference, ...]
+    group: tuple[str, str] | None = None
 
     def get(self, metric: str) -> PairedDifference | None:
         """The difference in a metric ("voxel.ap", "voxel.dice_at_fpr.fpr_001", "image.auroc")."""
@@ -68,6 +70,7 @@ class Comparison:
             "second": self.second,
             "scoring": self.scoring,
             "subjects": self.subjects,
+            **({} if self.group is None else {"by": self.group[0], "group": self.group[1]}),
             "differences": {
                 d.metric: {
                     "first": d.first,
@@ -86,6 +89,7 @@ def compare(
     evaluations: Sequence[Path | str],
     *,
     scoring: str = "native",
+    by: str | None = None,
     bootstrap: Bootstrap | None = None,
     rounds: int = ROUNDS,
 ) -> list[Comparison]:
@@ -94,14 +98,15 @@ def compare(
     Args:
         evaluations: folders written by `Evaluation.write`, of one cohort.
         scoring: "native" or "shared".
+        by: a column of `by` in metrics.json: each of its groups is compared, instead of all scans.
         bootstrap: how intervals are made.
         rounds: of the permutation tests (all exchanges are counted where they are fewer).
 
     Returns:
-        One comparison for each pair, in the order given; differences are second - first.
+        One comparison for each pair, in the order given, and group; differences are second - first.
 
     Raises:
-        BadInput: fewer than two, not evaluations, or of differing cohorts.
+        BadInput: fewer than two, not evaluations, of differing cohorts, or without results by that column.
     """
     if len(evaluations) < 2:
         raise BadInput("compare needs at least two evaluations; name the folders that `evaluate` wrote")
@@ -109,18 +114,13 @@ def compare(
     for other in stored[1:]:
         _check_same_cohort(stored[0], other)
     resampling = bootstrap or Bootstrap()
-    return [
-        Comparison(
-            first=one.label,
-            second=two.label,
-            scoring=scoring,
-            subjects=len(set(one.images.subjects)),
-            differences=tuple(
-                _difference(name, scheme, one, two, resampling, rounds) for name, scheme in SCHEMES.items()
-            ),
-        )
-        for one, two in combinations(stored, 2)
-    ]
+    pairs = list(combinations(stored, 2))
+    if by is not None:
+        groups = [group for group in stored[0].groups(by) if all(group in s.groups(by) for s in stored)]
+        kinds = {group: [s.of_group(by, group) for s in stored] for group in groups}
+        places = list(combinations(range(len(stored)), 2))
+        pairs = [(kinds[group][i], kinds[group][j]) for i, j in places for group in groups]
+    return [_compared(one, two, resampling, rounds) for one, two in pairs]
 
 
 def write_comparison(comparisons: Sequence[Comparison], out: Path) -> None:
@@ -128,7 +128,17 @@ def write_comparison(comparisons: Sequence[Comparison], out: Path) -> None:
     import csv
 
     out = Path(out)
-    columns = ("first", "second", "scoring", "metric", "value_first", "value_second", "difference")
+    columns = (
+        "first",
+        "second",
+        "scoring",
+        "by",
+        "group",
+        "metric",
+        "value_first",
+        "value_second",
+        "difference",
+    )
     with whole_file(out / "compare.csv") as partial, partial.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow((*columns, "ci_low", "ci_high", "p_value", "subjects", "why"))
@@ -137,7 +147,7 @@ def write_comparison(comparisons: Sequence[Comparison], out: Path) -> None:
                 low, high = d.ci or ("", "")
                 numbers = ["" if v is None else v for v in (d.first, d.second, d.difference)]
                 p_value = "" if d.p_value is None else d.p_value
-                names = [pair.first, pair.second, pair.scoring, d.metric]
+                names = [pair.first, pair.second, pair.scoring, *(pair.group or ("", "")), d.metric]
                 writer.writerow([*names, *numbers, low, high, p_value, pair.subjects, d.why])
     write_json(
         out / "compare.json",
@@ -146,6 +156,27 @@ def write_comparison(comparisons: Sequence[Comparison], out: Path) -> None:
             "comparisons": [pair.to_json() for pair in comparisons],
         },
     )
+
+
+def _compared(one: StoredEvaluation, two: StoredEvaluation, bootstrap: Bootstrap, rounds: int) -> Comparison:
+    return Comparison(
+        first=one.label,
+        second=two.label,
+        scoring=one.scoring,
+        subjects=_subjects(one),
+        differences=tuple(
+            _difference(name, scheme, one, two, bootstrap, rounds) for name, scheme in SCHEMES.items()
+        ),
+        group=one.group,
+    )
+
+
+def _subjects(stored: StoredEvaluation) -> int:
+    """How many subjects there are; of a group, those in it, not those that its scans stand against."""
+    if stored.group is None:
+        return len(set(stored.images.subjects))
+    column, group = stored.group
+    return int(stored.whole["by"][column][group]["n"]["subjects"]["value"])
 
 
 def _difference(
@@ -161,7 +192,11 @@ def _difference(
         why = one.why(name) or two.why(name)
         return PairedDifference(metric=name, first=first, second=second, why=why)
     pair = scheme(one, two)
-    ci = None if min(one.carriers(name), two.carriers(name)) < 2 else pair.interval(second - first, bootstrap)
+    enough = min(one.carriers(name), two.carriers(name)) >= 2
+    if one.group is not None:
+        # Healthy subjects that a group stands against do not make up for few of its own.
+        enough = enough and one.has_interval(name) and two.has_interval(name)
+    ci = pair.interval(second - first, bootstrap) if enough else None
     return PairedDifference(
         metric=name,
         first=first,

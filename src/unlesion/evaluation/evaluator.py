@@ -16,6 +16,7 @@ from unlesion.errors import BadInput
 from unlesion.evaluation.bootstrap import Bootstrap
 from unlesion.evaluation.by_group import by_group
 from unlesion.evaluation.groups import COLUMNS, Cell, cell_of
+from unlesion.evaluation.kinds import arrays_of_kinds
 from unlesion.evaluation.output import write_evaluation
 from unlesion.evaluation.scan import EvaluatedScan
 from unlesion.evaluation.stratum import Stratum
@@ -36,20 +37,29 @@ class Evaluation:
         rows: one a scan, in the order they came.
         curves: per scoring, points of the precision-recall and ROC curves.
         arrays: sparse counts per subject, from which `compare` works.
+        kinds: the same for every kind of scan, from which it compares groups; empty without groups.
     """
 
     metrics: dict[str, Any]
     rows: list[Row]
     curves: dict[str, dict[str, list[float]]]
     arrays: dict[str, NDArray[Any]] = field(repr=False)
+    kinds: dict[str, NDArray[Any]] = field(repr=False, default_factory=dict)
 
     def write(self, out: Path) -> None:
-        """Write `metrics.json`, `scans.csv`, `curves.json` and `histograms.npz` into a folder.
+        """Write `metrics.json`, `scans.csv`, `curves.json`, `histograms.npz`, `groups.npz` into a folder.
 
         Raises:
             BadInput: it cannot be written.
         """
-        write_evaluation(out, metrics=self.metrics, rows=self.rows, curves=self.curves, arrays=self.arrays)
+        write_evaluation(
+            out,
+            metrics=self.metrics,
+            rows=self.rows,
+            curves=self.curves,
+            arrays=self.arrays,
+            kinds=self.kinds,
+        )
 
 
 class Evaluator:
@@ -167,8 +177,9 @@ class Evaluator:
         arrays: dict[str, NDArray[Any]] = {}
         for name, tally in whole.tallies.items():
             arrays.update(_arrays_of(name, tally))
+        kinds = arrays_of_kinds(self._strata) if by else {}
         curves = {name: curves_of(tally.voxels) for name, tally in whole.tallies.items()}
-        return Evaluation(metrics=metrics, rows=self.rows, curves=curves, arrays=arrays)
+        return Evaluation(metrics=metrics, rows=self.rows, curves=curves, arrays=arrays, kinds=kinds)
 
     def write(self, out: Path) -> Evaluation:
         """`finish`, and write the result into a folder."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -60,6 +60,17 @@ class ImageScores:
         self._rows.setdefault((subject, scan_id), []).append(score)
         if anomalous:
             self._anomalous.add((subject, scan_id))
+
+    @property
+    def examinations(self) -> frozenset[tuple[str, str]]:
+        """(subject, scan_id) of every scan."""
+        return frozenset(self._rows)
+
+    def rows(self) -> Iterator[tuple[str, str, float, bool]]:
+        """(subject, scan_id, score, whether any row of the scan is anomalous) of every row."""
+        for scan, scores in self._rows.items():
+            for score in scores:
+                yield *scan, score, scan in self._anomalous
 
     @classmethod
     def sum(cls, parts: Sequence[ImageScores]) -> ImageScores:

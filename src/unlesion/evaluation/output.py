@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from unlesion.evaluation.metric import Metric
 from unlesion.files import whole_file, write_json
 
-METRICS, SCANS, CURVES, HISTOGRAMS = "metrics.json", "scans.csv", "curves.json", "histograms.npz"
+METRICS, SCANS, CURVES = "metrics.json", "scans.csv", "curves.json"
+HISTOGRAMS, KINDS = "histograms.npz", "groups.npz"
 
 
 def write_evaluation(
@@ -23,6 +24,7 @@ def write_evaluation(
     rows: Sequence[Mapping[str, Any]],
     curves: Mapping[str, Any],
     arrays: Mapping[str, NDArray[Any]],
+    kinds: Mapping[str, NDArray[Any]],
 ) -> None:
     """Write an evaluation into a folder; `metrics.json` last, whose presence says that all is there."""
     out = Path(out)
@@ -32,8 +34,13 @@ def write_evaluation(
         writer.writeheader()
         for row in rows:
             writer.writerow({k: "" if v is None else v for k, v in row.items()})
-    with whole_file(out / HISTOGRAMS) as partial, partial.open("wb") as file:
-        np.savez_compressed(file, **arrays)  # type: ignore[arg-type]
+    for name, content in ((HISTOGRAMS, arrays), (KINDS, kinds)):
+        if content:
+            with whole_file(out / name) as partial, partial.open("wb") as file:
+                np.savez_compressed(file, **content)  # type: ignore[arg-type]
+        else:
+            # Of an earlier evaluation into the same folder.
+            (out / name).unlink(missing_ok=True)
     write_json(out / CURVES, plain(curves))
     write_json(out / METRICS, plain(metrics))
 

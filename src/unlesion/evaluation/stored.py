@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import zipfile
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from unlesion.calibration import RATES
 from unlesion.errors import BadInput
 from unlesion.evaluation.images import ScanTable
-from unlesion.evaluation.output import HISTOGRAMS, METRICS
+from unlesion.evaluation.kinds import kind_of
+from unlesion.evaluation.output import HISTOGRAMS, KINDS, METRICS
 from unlesion.evaluation.voxels import VoxelCounts
 from unlesion.files import read_json
 
@@ -30,6 +31,8 @@ class StoredEvaluation:
         voxels: counts per subject.
         images: scores of scans.
         dice: per subject (4 rates, 3): TP, FP, FN.
+        scoring: which one.
+        group: (column, group) that all this is about; None: all scans.
     """
 
     path: Path
@@ -38,6 +41,8 @@ class StoredEvaluation:
     voxels: VoxelCounts
     images: ScanTable
     dice: Mapping[str, NDArray[np.int64]]
+    scoring: str = "native"
+    group: tuple[str, str] | None = None
 
     @classmethod
     def open(cls, path: Path, *, scoring: str) -> StoredEvaluation:
@@ -67,11 +72,43 @@ class StoredEvaluation:
                         anomalous=arrays[f"{scoring}.images.anomalous"],
                     ),
                     dice=dict(zip(subjects, arrays[f"{scoring}.dice.counts"], strict=True)),
+                    scoring=scoring,
                 )
-        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-            raise BadInput(
-                f"{path / HISTOGRAMS}: missing or damaged ({type(error).__name__}); evaluate again"
-            ) from error
+        except _DAMAGE as error:
+            raise _damaged(path / HISTOGRAMS, error) from error
+
+    def groups(self, column: str) -> list[str]:
+        """The groups of a column that were measured.
+
+        Raises:
+            BadInput: there are none; the message names the columns that have any.
+        """
+        by = self.whole.get("by") or {}
+        if column not in by:
+            known = ", ".join(by) or "none"
+            raise BadInput(f"--by {column}: {self.path} has no results by it; columns with groups: {known}")
+        return list(by[column])
+
+    def of_group(self, column: str, group: str) -> StoredEvaluation:
+        """The evaluation of one group's scans alone.
+
+        Raises:
+            BadInput: the counts by group are missing or damaged.
+        """
+        metrics = self.whole["by"][column][group]
+        try:
+            with np.load(self.path / KINDS, allow_pickle=False) as arrays:
+                kind = kind_of(arrays, scoring=self.scoring, column=column, group=group)
+        except _DAMAGE as error:
+            raise _damaged(self.path / KINDS, error) from error
+        return replace(
+            self,
+            metrics=metrics if self.scoring == "native" else metrics.get(self.scoring, {}),
+            voxels=kind.voxels,
+            images=kind.images.table(),
+            dice=kind.dice,
+            group=(column, group),
+        )
 
     @property
     def label(self) -> str:
@@ -101,7 +138,12 @@ class StoredEvaluation:
 
     def why(self, name: str) -> str:
         """Why a metric has no value; "" if it has one."""
-        return str(self._find(name).get("why", ""))
+        found = self._find(name)
+        return str(found.get("why", "")) if found else "not measured by group in this scoring"
+
+    def has_interval(self, name: str) -> bool:
+        """Whether the metric has an interval: else there are too few subjects for one of a difference."""
+        return self._find(name).get("ci") is not None
 
     def carriers(self, name: str) -> int:
         """Number of subjects without which the metric would have no value."""
@@ -121,3 +163,10 @@ class StoredEvaluation:
         for part in name.split("."):
             found = found.get(part, {}) if isinstance(found, Mapping) else {}
         return found if isinstance(found, Mapping) else {}
+
+
+_DAMAGE = (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile)
+
+
+def _damaged(path: Path, error: Exception) -> BadInput:
+    return BadInput(f"{path}: missing or damaged ({type(error).__name__}); evaluate again")
