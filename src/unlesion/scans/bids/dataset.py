@@ -23,7 +23,7 @@ _SHOWN = 5
 
 @dataclass(frozen=True, kw_only=True)
 class _Facts:
-    """What is known about an image besides its name."""
+    """What is known about an image besides its name; `marked` if a mask marks a lesion in its session."""
 
     mask: BidsFile | None
     marked: bool
@@ -35,7 +35,8 @@ def table_of_bids(root: Path) -> Table:
     """The images of a BIDS dataset with their lesion masks and what `participants.tsv` says.
 
     Subject is `sub-XX`; scan is subject, session and run, so that these join channels. An image is anomalous
-    if a mask marks something on it, or if a column `label`, `pathology`, `diagnosis`, `dx` or `group` says so.
+    if a mask marks something on an image of its session, or if a column `label`, `pathology`, `diagnosis`, `dx`
+    or `group` says so; what `label` says stands above masks.
 
     Raises:
         BadInput: no image, or a table that cannot be used.
@@ -63,7 +64,14 @@ def table_of_bids(root: Path) -> Table:
         )
     labels = _labels(people)
     marked = {mask.path: not is_empty(root / mask.path) for mask in masks if mask.path in matched}
-    facts = [_facts(image, people, labels, found.get(image.path, []), marked) for image in images]
+    # A lesion drawn on one image of a session is in the head, and so in every other image of it.
+    ill = {
+        (image.subject, image.get("ses"))
+        for image in images
+        for mask in found.get(image.path, [])[:1]
+        if marked[mask.path]
+    }
+    facts = [_facts(image, people, labels, found.get(image.path, []), ill) for image in images]
     told = bool(labels.column) or bool(marked)
     kept = [(image, fact) for image, fact in zip(images, facts, strict=True) if fact.label or not told]
     warnings += _label_notes(root, images, facts, labels, told=told)
@@ -90,11 +98,11 @@ def table_of_bids(root: Path) -> Table:
 
 
 def _facts(
-    image: BidsFile, people: People, labels: Labels, masks: list[BidsFile], marked: dict[str, bool]
+    image: BidsFile, people: People, labels: Labels, masks: list[BidsFile], ill: set[tuple[str, str]]
 ) -> _Facts:
     known = people.of(image.subject, image.get("ses"))
     mask = masks[0] if masks else None
-    has_lesion = mask is not None and marked[mask.path]
+    has_lesion = (image.subject, image.get("ses")) in ill
     label = labels.of(known.get(labels.column, "")) if labels.column else "healthy"
     if has_lesion and (label == "" or (label == "healthy" and labels.column != "label")):
         label = "anomalous"
