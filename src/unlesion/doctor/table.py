@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from unlesion.doctor.cohort import Examined
@@ -50,29 +51,23 @@ def show(examined: Examined, what: str, console: Console) -> None:
 
 def _merged(findings: Sequence[Finding]) -> list[Finding]:
     """Telling predictors have a table of their own: of each comparison only the strongest is a row."""
-    strongest: dict[str, Finding] = {}
-    others: defaultdict[str, int] = defaultdict(int)
-    out: list[Finding] = []
+    told: defaultdict[str, list[Finding]] = defaultdict(list)
     for finding in findings:
-        if not finding.code.startswith("confound."):
-            out.append(finding)
-            continue
-        comparison = finding.what.partition(":")[0]
-        others[comparison] += 1
-        if comparison not in strongest:
-            strongest[comparison] = finding
-            out.append(finding)
+        if finding.code.startswith("confound."):
+            told[finding.what.partition(":")[0]].append(finding)
+    strongest = {id(max(own, key=_strength)): len(own) - 1 for own in told.values()}
     return [
-        _with_more(finding, others[finding.what.partition(":")[0]] - 1)
-        if finding.code.startswith("confound.")
-        else finding
-        for finding in out
+        _with_more(finding, strongest[id(finding)]) if id(finding) in strongest else finding
+        for finding in findings
+        if not finding.code.startswith("confound.") or id(finding) in strongest
     ]
 
 
-def _with_more(finding: Finding, more: int) -> Finding:
-    from dataclasses import replace
+def _strength(finding: Finding) -> float:
+    return abs((finding.value or 0.5) - 0.5)
 
+
+def _with_more(finding: Finding, more: int) -> Finding:
     said = f"{finding.what}: AUROC {finding.value:.2f}"
     if finding.interval is not None:
         said += f" [{finding.interval[0]:.2f}, {finding.interval[1]:.2f}]"

@@ -12,7 +12,7 @@ import numpy as np
 from unlesion.doctor.auroc import FEWEST_SUBJECTS, Separation, separation
 from unlesion.doctor.examination import Measured, Seen
 from unlesion.doctor.finding import Finding
-from unlesion.doctor.predictors import measure, predictors
+from unlesion.doctor.predictors import BY_SHARES, measure, predictors
 from unlesion.doctor.sight import Sight
 
 # A predictor is telling if its whole interval lies outside: 0.08 tells as much as 0.92.
@@ -37,7 +37,9 @@ class Confound:
     def telling(self) -> bool:
         """Whether it separates the labels beyond doubt."""
         interval = self.found.interval
-        return interval is not None and (interval[0] > BAND[1] or interval[1] < BAND[0])
+        if interval is None:
+            return False
+        return interval[0] > BAND[1] or (interval[1] < BAND[0] and self.predictor not in BY_SHARES)
 
     def to_json(self) -> dict[str, Any]:
         """As plain JSON."""

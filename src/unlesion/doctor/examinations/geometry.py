@@ -17,6 +17,9 @@ from unlesion.doctor.sight import Sight
 SAME_SPACING = 1.1
 # Fields of view of adult heads, cropped in different ways, differ by less.
 SAME_VIEW = 1.3
+# So many of a subject's slices must agree that it is stripped, or is not: in a shrunken brain the cortex may
+# look like a scalp in some.
+CLEAR_VOTE = 0.75
 # An affine that is turned by more degrees is called oblique.
 OBLIQUE = 3.0
 
@@ -207,8 +210,9 @@ class Geometries(Measured):
             lambda: {True: [], False: []}
         )
         for (modality, _), own in votes.items():
-            stripped = 2 * sum(is_so for _, is_so in own) > len(own)
-            groups[modality][stripped] += [key for key, _ in own]
+            share = sum(is_so for _, is_so in own) / len(own)
+            if share >= CLEAR_VOTE or share <= 1 - CLEAR_VOTE:
+                groups[modality][share >= CLEAR_VOTE] += [key for key, _ in own]
         for modality, kinds in groups.items():
             if not (kinds[True] and kinds[False]):
                 continue
