@@ -59,6 +59,15 @@ def test_groups_are_in_no_other_table() -> None:
     ]
 
 
+def test_maps_of_anybody_say_how_they_were_measured(tmp_path: Path) -> None:
+    maps = {**scenes.metrics(), "record": {}}
+    assert "unlesion evaluate MAPS COHORT --split test --out measured" in page_text(
+        tmp_path / "measured" / "r.html", maps
+    )
+    assert "unlesion evaluate RUN COHORT --split test" in page_text(tmp_path / "r.html", scenes.metrics())
+    assert "unlesion evaluate" not in page_text(tmp_path / "r.html", {"voxel": {}})
+
+
 def test_names_of_groups_are_escaped(tmp_path: Path) -> None:
     found = scenes.by_group()
     found["by"]["site"][EVIL] = scenes.group(0.3)
@@ -80,9 +89,14 @@ def test_columns_and_cells() -> None:
     assert [row.name for row in site.rows] == ["a", "b.c"]
 
 
+def bare() -> dict[str, Any]:
+    """A group with voxel AP and nothing else."""
+    return {"n": {"subjects": scenes.metric(2)}, "voxel": {"ap": scenes.metric(0.5)}}
+
+
 def test_nothing_defined_draws_nothing() -> None:
-    bare = {"n": {"subjects": scenes.metric(2)}, "voxel": {"ap": scenes.metric(None)}}
-    (column,) = by_column({"by": {"sex": {"F": bare, "M": bare}}})
+    nothing = {"n": {"subjects": scenes.metric(2)}, "voxel": {"ap": scenes.metric(None)}}
+    (column,) = by_column({"by": {"sex": {"F": nothing, "M": nothing}}})
     assert column.figure is None and column.columns == []
     assert [row.rests_on for row in column.rows] == ["2 subjects", "2 subjects"]
 
@@ -107,3 +121,6 @@ def test_the_forest_shows_every_group() -> None:
     assert one == forest(["a\n5 subjects", "b"], [panel(0.3, None, ends=(0.0, 1.0))])
     width = [float(re.search(r'width="([\d.]+)pt"', svg(image))[1]) for image in (one, two)]  # type: ignore[index]
     assert width[0] < width[1]
+    # On the page letters are equally large: it is as wide as the figure, in pixels.
+    one_panel, three = (by_column({"by": {"sex": {"F": g}}})[0].width for g in (bare(), scenes.group(0.5)))
+    assert width[0] / one_panel == pytest.approx(72 / 95, rel=0.01) and three > 2 * one_panel

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from unlesion.report.forest import Panel, forest
+from unlesion.report.forest import Panel, forest, forest_width
 from unlesion.report.numbers import count, interval_of, look_up, number, percent, plain, value_of
 
 # Column of `by`, heading, what its groups are.
@@ -48,6 +48,9 @@ COLUMNS = (
 )
 
 PER_CENT = "\u00a0%"
+# Pixels an inch: letters as large on pages of one panel as on those of three.
+_PIXELS = 95
+
 _SHARES = ("realised_fpr.", "lesion.recall", "image.flagged.")
 
 # What is drawn: place, label of the axis, place or number of what says nothing, the axis' ends.
@@ -69,11 +72,12 @@ class GroupRow:
 
 @dataclass(frozen=True)
 class ByColumn:
-    """The groups of one column."""
+    """The groups of one column; the figure is so many pixels wide."""
 
     title: str
     words: str
     figure: str | None
+    width: int
     columns: list[str]
     rows: list[GroupRow]
     left_out: str
@@ -105,10 +109,13 @@ def _column(column: str, groups: Mapping[str, Any], told: Mapping[str, Any]) -> 
         if any(value_of(group, place) is not None for group in groups.values())
     ]
     names = [group_name(name) for name in groups]
+    panels = _panels(list(groups.values()))
+    labels = [f"{name}\n{_subjects(group)}" for name, group in zip(names, groups.values(), strict=True)]
     return ByColumn(
         title=title,
         words=f"{OF_LESIONS if of_lesions else OF_ALL} {words}".strip(),
-        figure=_figure(names, list(groups.values())),
+        figure=forest(labels, panels),
+        width=round(_PIXELS * forest_width(len(panels))),
         columns=[heading for _, heading in shown],
         rows=[
             GroupRow(name, _rests_on(group), [_cell(group, place) for place, _ in shown])
@@ -118,7 +125,7 @@ def _column(column: str, groups: Mapping[str, Any], told: Mapping[str, Any]) -> 
     )
 
 
-def _figure(names: list[str], groups: list[Any]) -> str | None:
+def _panels(groups: list[Any]) -> list[Panel]:
     panels = []
     for place, label, nothing, ends in PANELS:
         values = [value_of(group, place) for group in groups]
@@ -134,8 +141,7 @@ def _figure(names: list[str], groups: list[Any]) -> str | None:
                     ends=ends,
                 )
             )
-    labels = [f"{name}\n{_subjects(group)}" for name, group in zip(names, groups, strict=True)]
-    return forest(labels, panels)
+    return panels
 
 
 def _subjects(group: Mapping[str, Any]) -> str:

@@ -31,6 +31,11 @@ class Panel:
     ends: tuple[float, float] | None = None
 
 
+def forest_width(panels: int) -> float:
+    """Inches of a forest plot with so many panels."""
+    return 1.6 + 2.6 * panels
+
+
 def forest(labels: Sequence[str], panels: Sequence[Panel]) -> str | None:
     """Draw groups from the top in the order given; None if there is nothing to draw."""
     if not labels or not panels:
@@ -45,7 +50,9 @@ def forest(labels: Sequence[str], panels: Sequence[Panel]) -> str | None:
             one.set(ylim=(-0.6, len(labels) - 0.4), xlabel=panel.label)
             one.grid(visible=False, axis="y")
 
-    return figure(draw, width=1.6 + 2.6 * len(panels), height=0.75 + 0.42 * len(labels), columns=len(panels))
+    return figure(
+        draw, width=forest_width(len(panels)), height=0.75 + 0.42 * len(labels), columns=len(panels)
+    )
 
 
 def _panel(axes: Any, panel: Panel) -> None:

@@ -58,11 +58,11 @@ def repeat_evaluation(metrics: Mapping[str, Any], folder: Path) -> list[str]:
     found = metrics.get("commands")
     if found:
         return [str(command) for command in found]
-    repeat = look_up(metrics, "record.repeat")
-    if not repeat:
-        return []
     split = look_up(metrics, "cohort.split") or "test"
-    return [
-        f"unlesion train COHORT {repeat} --out RUN",
-        f"unlesion evaluate RUN COHORT --split {split} --out {folder.name or 'EVALUATION'}",
-    ]
+    rest = f"COHORT --split {split} --out {folder.name or 'EVALUATION'}"
+    repeat = look_up(metrics, "record.repeat")
+    if repeat:
+        return [f"unlesion train COHORT {repeat} --out RUN", f"unlesion evaluate RUN {rest}"]
+    # Without a record it is of maps that somebody else made.
+    of_maps = metrics.get("cohort") and not metrics.get("record")
+    return [f"unlesion evaluate MAPS {rest}"] if of_maps else []
