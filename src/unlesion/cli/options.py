@@ -68,7 +68,7 @@ def split_words(text: str | None) -> tuple[str, ...]:
 def open_cohort(
     source: Path, *, where: list[str] | None = None, channels: str | None = None, volume: int | None = None
 ) -> Cohort:
-    """Open a manifest, a folder, an image or a prepared store as a cohort."""
+    """Open a manifest, a folder (of images, DICOM, BIDS), an image or a prepared store as a cohort."""
     from unlesion.prepare import is_store, store_cohort
     from unlesion.scans import Cohort
 
