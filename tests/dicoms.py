@@ -142,3 +142,22 @@ def corner_points(files: Sequence[Dataset]) -> dict[float, np.ndarray]:
             point = point + row * data.PixelSpacing[1] * c + column * data.PixelSpacing[0] * r
             points[float(pixels[r, c])] = point * (-1, -1, 1)
     return points
+
+
+def from_nifti(path: Path, folder: Path, **options: Any) -> list[Path]:
+    """Write a NIfTI volume as an axial-like DICOM series: its third axis becomes the slices."""
+    import nibabel
+
+    image = nibabel.load(path)
+    affine = np.diag([-1.0, -1.0, 1.0, 1.0]) @ image.affine
+    volume = np.asarray(image.dataobj).astype(np.int16)
+    spacing = np.linalg.norm(affine[:3, :3], axis=0)
+    files = series_of(
+        volume.transpose(2, 1, 0),
+        orientation=(*(affine[:3, 0] / spacing[0]), *(affine[:3, 1] / spacing[1])),
+        step=affine[:3, 2],
+        origin=affine[:3, 3],
+        spacing=[round(float(spacing[1]), 6), round(float(spacing[0]), 6)],
+        **options,
+    )
+    return save(files, folder)

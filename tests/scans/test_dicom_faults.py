@@ -163,6 +163,32 @@ def test_localisers_are_named_and_left_out(make, tmp_path, refuses):
     assert any("1 DICOM series left out" in w and "a/1" in w and "localiser" in w for w in cohort.warnings)
 
 
+def test_a_localiser_inside_a_series(tmp_path):
+    """One image of it, in the series of the scan: it goes, the scan stays."""
+    scout = slice_file(
+        head()[0],
+        position=(0, 0, 0),
+        orientation=SAGITTAL,
+        instance=99,
+        ImageType=["ORIGINAL", "PRIMARY", "LOCALIZER"],
+    )
+    save([*series_of(head()), scout], tmp_path / "c" / "s")
+    assert read_scan(tmp_path / "c" / "s").voxels.shape == (1, 20, 18, 8)
+    cohort = Cohort.open(tmp_path / "c")
+    assert len(cohort) == 1
+    assert any("left out" in warning for warning in cohort.warnings)
+
+
+def test_one_identifier_for_everybody(tmp_path):
+    """What a careless anonymiser leaves: the same series, but of other patients."""
+    for name in ("anna", "ben"):
+        files = series_of(
+            head(), change=lambda data, index: setattr(data, "SeriesInstanceUID", "1.2.3"), patient=name
+        )
+        save(files, tmp_path / "c" / name)
+    assert [entry.key for entry in Cohort.open(tmp_path / "c")] == ["anna", "ben"]
+
+
 def test_a_bad_series_does_not_stop_the_others(tmp_path, refuses):
     files = series_of(head(), patient="P1")
     save(files[:3] + files[4:], tmp_path / "gap")

@@ -74,9 +74,12 @@ def gather(headers: Sequence[Header]) -> list[Series]:
     A series that holds several planes, image sizes, pixel sizes, echoes or kinds of images is taken apart
     if every part is a volume; otherwise it stays whole (and will be refused when it is read).
     """
-    groups: dict[str, list[Header]] = {}
+    groups: dict[tuple[str, ...], list[Header]] = {}
     for header in sorted(headers, key=lambda header: header.path):
-        groups.setdefault(header.series or f"file {header.path}", []).append(header)
+        # Some anonymisers write the same series identifier for everybody.
+        key = (header.series, header.study, header.get("PatientID")) if header.series else (str(header.path),)
+        key += ("localiser",) if _is_localiser(header) else ()
+        groups.setdefault(key, []).append(header)
     return [part for group in groups.values() for part in _taken_apart(Series(headers=tuple(group)))]
 
 
@@ -89,7 +92,7 @@ def no_scan(series: Series) -> str:
     code = header.get("Modality").upper()
     if code in _NO_SCANS:
         return _NO_SCANS[code]
-    if any("LOCALIZER" in one.get("ImageType").upper().split("\\") for one in series.headers):
+    if _is_localiser(header):
         return "a localiser"
     if _is_scout(series.frames):
         return "a localiser or projections (a few images in each of several planes)"
@@ -165,6 +168,10 @@ def _is_volume(headers: Sequence[Header]) -> bool:
     except NoStack:
         return False
     return True
+
+
+def _is_localiser(header: Header) -> bool:
+    return "LOCALIZER" in header.get("ImageType").upper().split("\\")
 
 
 def _is_scout(frames: Sequence[Frame]) -> bool:
