@@ -2,31 +2,56 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, as_completed
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
 
 from unlesion.errors import BadInput
-from unlesion.files import whole_folder, write_text
-from unlesion.phantom.design import Role, standard_role
+from unlesion.files import whole_folder
+from unlesion.phantom.design import Role, known_pathologies, standard_role
+from unlesion.phantom.seeds import stream
 from unlesion.phantom.subject import make_subject
+from unlesion.phantom.writing import (
+    GENERATOR,
+    complete,
+    manifest_row,
+    subject_name,
+    write_manifest,
+    write_nifti,
+)
 from unlesion.progress import Bars, silent, track
 
-COLUMNS = ["path", "mask_path", "roi_path", "twin_path", "source", "subject", "scan", "position", "modality"]
-COLUMNS += ["label", "pathology", "split", "site", "age", "sex", "spacing_mm"]
+T = TypeVar("T")
 
-# Raised whenever the same seed would give other voxels; subjects of another generator are made anew.
-GENERATOR = 2
 
-# What one worker needs: number, folder, seed, modalities, spacing, role.
-Job = tuple[int, Path, int, tuple[str, ...], float, Role]
+class Sizes(Protocol):
+    """Volumes to choose from, such as `unlesion.phantom.implant.Sizes`."""
+
+    def fits(self, pathology: str) -> bool:
+        """Whether the pathology comes in any of these sizes."""
+        ...
+
+    def at(self, pathology: str, share: float) -> float:
+        """The size (ml) at a share (0..1) of those that the pathology comes in."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """What one worker needs to make one subject."""
+
+    number: int
+    out: Path
+    seed: int
+    modalities: tuple[str, ...]
+    spacing_mm: float
+    role: Role
 
 
 def write_cohort(
@@ -36,7 +61,9 @@ def write_cohort(
     seed: int = 0,
     modality: str | Sequence[str] = "FLAIR",
     spacing_mm: float = 2.0,
-    design: Callable[[int], Role] = standard_role,
+    pathologies: Sequence[str] | None = None,
+    sizes: Sizes | None = None,
+    design: Callable[[int], Role] | None = None,
     executor: Executor | None = None,
     bars: Bars = silent,
 ) -> Path:
@@ -51,7 +78,10 @@ def write_cohort(
         seed: which cohort.
         modality: one or more of T1, T2, FLAIR, PD; one manifest row each, on one grid.
         spacing_mm: voxel size: 1, 2 or 4.
-        design: split and pathology by subject number, see `standard_role`.
+        pathologies: names of `PATHOLOGIES` for the sick to go round, or ("all",); if None the four that anybody
+            sees on FLAIR.
+        sizes: volumes of lesions; as is typical of each pathology if None.
+        design: split, pathology and volume by subject number instead; see `standard_role`.
         executor: where subjects are made; in this process if None.
         bars: how progress is shown.
 
@@ -61,132 +91,132 @@ def write_cohort(
     Raises:
         BadInput: a setting is unknown, or `out` cannot be written.
     """
-    if n < 1:
-        raise BadInput(f"a cohort of {n} subjects: ask for 1 or more")
     modalities = (modality,) if isinstance(modality, str) else tuple(modality)
     out = Path(out)
-    jobs = [(number, out, seed, modalities, spacing_mm, design(number)) for number in range(n)]
-    facts: dict[int, dict[str, Any]] = {}
-    for number, fact in track(_work(jobs, executor), label="virtual subjects", total=n, bars=bars):
-        facts[number] = fact
+    roles = cast_roles(n, seed=seed, pathologies=pathologies, sizes=sizes, design=design)
+    jobs = [
+        Job(number=number, out=out, seed=seed, modalities=modalities, spacing_mm=spacing_mm, role=role)
+        for number, role in enumerate(roles)
+    ]
+    facts = run_jobs(_write_subject, jobs, executor=executor, bars=bars)
     rows = [row for number in range(n) for row in _rows(number, facts[number])]
-    return _write_manifest(out / "manifest.csv", rows)
+    return write_manifest(out / "manifest.csv", rows)
 
 
-def _work(jobs: list[Job], executor: Executor | None) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Make all subjects, here or in the executor, yielding number and facts as they are done."""
+def cast_roles(
+    n: int,
+    *,
+    seed: int,
+    pathologies: Sequence[str] | None = None,
+    sizes: Sizes | None = None,
+    design: Callable[[int], Role] | None = None,
+) -> list[Role]:
+    """Roles of `n` subjects, with the volumes of the lesions where `sizes` asks for them.
+
+    Raises:
+        BadInput: no subjects, an unknown pathology, or one that does not come in these sizes.
+    """
+    if n < 1:
+        raise BadInput(f"a cohort of {n} subjects: ask for 1 or more")
+    names = known_pathologies(pathologies)
+    roles = [(design or partial(standard_role, pathologies=names))(number) for number in range(n)]
+    if sizes is None:
+        return roles
+    misfits = [name for name in names if not sizes.fits(name)]
+    if misfits:
+        raise BadInput(f"{', '.join(misfits)}: does not come in the sizes asked for; leave it out")
+    return [
+        role
+        if role.pathology is None or role.volume_ml is not None
+        else replace(role, volume_ml=sizes.at(role.pathology, float(stream((seed, number), "size").random())))
+        for number, role in enumerate(roles)
+    ]
+
+
+def run_jobs(
+    work: Callable[[T], tuple[int, dict[str, Any]]],
+    jobs: Sequence[T],
+    *,
+    executor: Executor | None,
+    bars: Bars,
+) -> dict[int, dict[str, Any]]:
+    """Make all subjects, here or in the executor; facts by number."""
+    done = track(_work(work, jobs, executor), label="virtual subjects", total=len(jobs), bars=bars)
+    return dict(done)
+
+
+def _work(
+    work: Callable[[T], tuple[int, dict[str, Any]]], jobs: Sequence[T], executor: Executor | None
+) -> Iterator[tuple[int, dict[str, Any]]]:
     if executor is None:
-        for job in jobs:
-            yield job[0], _write_subject(*job)
+        yield from map(work, jobs)
         return
-    futures = {executor.submit(_write_subject, *job): job[0] for job in jobs}
+    futures = [executor.submit(work, job) for job in jobs]
     try:
         for future in as_completed(futures):
-            yield futures[future], future.result()
+            yield future.result()
     finally:
         # After an error or Ctrl-C nothing new is begun.
         for future in futures:
             future.cancel()
 
 
-def _write_subject(
-    number: int, out: Path, seed: int, modalities: tuple[str, ...], spacing_mm: float, role: Role
-) -> dict[str, Any]:
-    """Make and write one subject unless it is there already; returns its `subject.json`."""
-    folder = out / _name(number)
+def _write_subject(job: Job) -> tuple[int, dict[str, Any]]:
+    """Make and write one subject unless it is there already; returns number and `subject.json`."""
+    folder, role = job.out / subject_name(job.number), job.role
+    sick = role.pathology is not None
     settings = {
         "generator": GENERATOR,
-        "seed": [seed, number],
-        "modality": list(modalities),
-        "spacing_mm": spacing_mm,
+        "seed": [job.seed, job.number],
+        "modality": list(job.modalities),
+        "spacing_mm": job.spacing_mm,
         "split": role.split,
         "pathology": role.pathology,
+        "asked_ml": role.volume_ml,
     }
-    known = _complete(folder, settings)
+    names = ["roi", *job.modalities]
+    names += ["mask", *(f"{name}_twin" for name in job.modalities)] if sick else []
+    known = complete(folder, settings, names)
     if known is not None:
-        return known
+        return job.number, known
     person = make_subject(
-        (seed, number), pathology=role.pathology, modality=modalities, spacing_mm=spacing_mm, sites_seed=seed
+        (job.seed, job.number),
+        pathology=role.pathology,
+        volume_ml=role.volume_ml,
+        modality=job.modalities,
+        spacing_mm=job.spacing_mm,
+        sites_seed=job.seed,
     )
-    facts = settings | {"age": person.age, "sex": person.sex, "site": person.site}
-    with whole_folder(folder) as partial:
-        _write_nifti(partial / "roi.nii.gz", person.roi.astype(np.uint8), person.affine)
-        for name in modalities:
-            _write_nifti(partial / f"{name}.nii.gz", person.images[name].astype(np.int16), person.affine)
-            if role.pathology is not None:
-                _write_nifti(
-                    partial / f"{name}_twin.nii.gz", person.twins[name].astype(np.int16), person.affine
-                )
-        if role.pathology is not None:
-            _write_nifti(partial / "mask.nii.gz", person.mask.astype(np.uint8), person.affine)
-        (partial / "subject.json").write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
-    return facts
-
-
-def _complete(folder: Path, settings: dict[str, Any]) -> dict[str, Any] | None:
-    """What `subject.json` says, if it was made with these settings and every file is there."""
-    try:
-        facts: dict[str, Any] = json.loads((folder / "subject.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
-    if not isinstance(facts, dict) or any(facts.get(key) != value for key, value in settings.items()):
-        return None
-    names = ["roi", *settings["modality"]]
-    if settings["pathology"] is not None:
-        names += ["mask", *(f"{name}_twin" for name in settings["modality"])]
-    return facts if all((folder / f"{name}.nii.gz").is_file() for name in names) else None
+    facts = settings | {
+        "size_ml": person.size_ml,
+        "age": person.age,
+        "sex": person.sex,
+        "site": person.site,
+    }
+    with whole_folder(folder) as part:
+        write_nifti(part / "roi.nii.gz", person.roi.astype(np.uint8), person.affine)
+        for name in job.modalities:
+            write_nifti(part / f"{name}.nii.gz", person.images[name].astype(np.int16), person.affine)
+            if sick:
+                write_nifti(part / f"{name}_twin.nii.gz", person.twins[name].astype(np.int16), person.affine)
+        if sick:
+            write_nifti(part / "mask.nii.gz", person.mask.astype(np.uint8), person.affine)
+        (part / "subject.json").write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
+    return job.number, facts
 
 
 def _rows(number: int, facts: dict[str, Any]) -> list[dict[str, str]]:
-    name = _name(number)
+    name = subject_name(number)
     sick = facts["pathology"] is not None
     return [
-        {
-            "path": f"{name}/{modality}.nii.gz",
-            "mask_path": f"{name}/mask.nii.gz" if sick else "",
-            "roi_path": f"{name}/roi.nii.gz",
-            "twin_path": f"{name}/{modality}_twin.nii.gz" if sick else "",
-            "source": "phantom",
-            "subject": name,
-            "scan": name,
-            "position": "",
-            "modality": modality,
-            "label": "anomalous" if sick else "healthy",
-            "pathology": facts["pathology"] or "none",
-            "split": facts["split"],
-            "site": facts["site"],
-            "age": str(facts["age"]),
-            "sex": facts["sex"],
-            "spacing_mm": f"{facts['spacing_mm']:g}",
-        }
+        manifest_row(
+            number,
+            facts,
+            path=f"{name}/{modality}.nii.gz",
+            twin_path=f"{name}/{modality}_twin.nii.gz" if sick else "",
+            scan=name,
+            modality=modality,
+            site=facts["site"],
+        )
         for modality in facts["modality"]
     ]
-
-
-def _write_manifest(path: Path, rows: list[dict[str, str]]) -> Path:
-    text = io.StringIO()
-    writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    write_text(path, text.getvalue())
-    return path
-
-
-def _write_nifti(path: Path, array: NDArray[Any], affine: NDArray[np.float64]) -> None:
-    """Write compressed NIfTI, lightly compressed: the time goes there otherwise."""
-    import gzip
-
-    import nibabel
-
-    image = nibabel.Nifti1Image(array, affine)
-    image.header.set_xyzt_units("mm")
-    # No time stamp in the gzip header: the same seed gives the same bytes.
-    with (
-        path.open("wb") as raw,
-        gzip.GzipFile(filename="", fileobj=raw, mode="wb", compresslevel=1, mtime=0) as file,
-    ):
-        file.write(image.to_bytes())
-
-
-def _name(number: int) -> str:
-    return f"sub-{number:04d}"

@@ -43,13 +43,17 @@ def draw_appearance(modality: str, rng: np.random.Generator) -> Appearance:
         raise BadInput(
             f"modality {modality!r} is not known to the phantom; choose from {', '.join(MODALITIES)}"
         )
-    typical = APPEARANCES[modality]
     step = float(rng.uniform(0.88, 1.15))
-    grey = typical.white + (typical.grey - typical.white) * step
+    return appearance(modality, contrast=step, fluid=float(np.exp(rng.normal(0, 0.08))))
+
+
+def appearance(modality: str, *, contrast: float = 1.0, fluid: float = 1.0) -> Appearance:
+    """The typical signals, with `contrast` times the difference of grey from white, and `fluid` times fluid's."""
+    typical = APPEARANCES[modality]
     return Appearance(
         white=typical.white,
-        grey=grey,
-        fluid=typical.fluid * float(np.exp(rng.normal(0, 0.08))),
+        grey=typical.white + (typical.grey - typical.white) * contrast,
+        fluid=typical.fluid * fluid,
         deep=typical.deep,
     )
 

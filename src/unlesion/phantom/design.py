@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from unlesion.phantom.pathologies import STANDARD
+from unlesion.errors import BadInput
+from unlesion.phantom.pathologies import PATHOLOGIES, STANDARD
 
 
 @dataclass(frozen=True)
 class Role:
-    """Split ("train", "val", "test") and pathology (None: healthy) of one subject."""
+    """Split ("train", "val", "test") and pathology (None: healthy) of one subject.
+
+    `volume_ml` is the volume of its lesions; as is typical if None.
+    """
 
     split: str
     pathology: str | None = None
+    volume_ml: float | None = None
 
 
 # The first 24 subjects go round train, val, test: calibration needs some subjects before more training helps.
@@ -25,12 +31,12 @@ _ROUND = (
 _SICK = (True, False, True, True, False, True)
 
 
-def standard_role(number: int) -> Role:
+def standard_role(number: int, pathologies: Sequence[str] = STANDARD) -> Role:
     """The role of subject `number` (0, 1, ...), whatever the size of the cohort.
 
     Train and val are healthy. Of n subjects val gets a third up to n = 24 (8 subjects), then a quarter
     (13 at 44, 18 at 64, 22 at 80, 28 at 104); two thirds of the test are sick, going round the pathologies, so that
-    six test subjects (n = 18) hold all of them.
+    six test subjects (n = 18) hold all four of the standard ones.
     """
     split = _split(number)
     if split != "test":
@@ -40,7 +46,26 @@ def standard_role(number: int) -> Role:
     if not _SICK[place]:
         return Role(split)
     sick = cycle * sum(_SICK) + sum(_SICK[:place])
-    return Role(split, STANDARD[sick % len(STANDARD)])
+    return Role(split, pathologies[sick % len(pathologies)])
+
+
+def known_pathologies(names: Sequence[str] | None) -> tuple[str, ...]:
+    """Checked names; None: the standard ones, "all": every one.
+
+    Raises:
+        BadInput: a name that the phantom does not know.
+    """
+    if names is None:
+        return STANDARD
+    if tuple(names) == ("all",):
+        return tuple(PATHOLOGIES)
+    unknown = [name for name in names if name not in PATHOLOGIES]
+    if unknown or not names:
+        raise BadInput(
+            f"pathology {unknown[0] if unknown else '(none)'!r} is not known to the phantom; "
+            f"choose from {', '.join(PATHOLOGIES)}, or all"
+        )
+    return tuple(names)
 
 
 def _split(number: int) -> str:

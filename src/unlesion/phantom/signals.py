@@ -48,7 +48,7 @@ _SHINE = {
     "blood": 0.0,
 }
 # Of a texture at strength 1: relative to white matter's signal, and how fine (mm).
-_ROUGHNESS, _GRAIN_MM = 0.09, (2.4, 1.5)
+_ROUGHNESS, _GRAIN_MM = 0.12, (2.4, 1.5)
 
 
 def add_lesion(

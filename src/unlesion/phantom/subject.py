@@ -29,7 +29,7 @@ class VirtualSubject:
         roi: bool, the brain.
         affine: 4 x 4, voxel index to RAS+ mm.
         pathology: name, or None.
-        lesion_ml: volume of the mask.
+        size_ml: volume of the mask.
         age: years.
         sex: "F" or "M".
         site: name of the virtual site, whose scanner it was.
@@ -41,7 +41,7 @@ class VirtualSubject:
     roi: NDArray[np.bool_]
     affine: NDArray[np.float64]
     pathology: str | None
-    lesion_ml: float
+    size_ml: float
     age: int
     sex: str
     site: str
@@ -99,7 +99,7 @@ def make_subject(
         roi=person.anatomy.brain,
         affine=person.anatomy.space.affine,
         pathology=pathology,
-        lesion_ml=float(np.count_nonzero(mask) * spacing_mm**3 / 1000),
+        size_ml=float(np.count_nonzero(mask) * spacing_mm**3 / 1000),
         age=person.age,
         sex=person.sex,
         site=site,

@@ -37,7 +37,7 @@ TEXTURE = "texture"
 DISPLACED = "displaced"
 
 # A volume asked for is met this well (relative) before growing stops trying, and how often it tries.
-_CLOSE, _TRIES = 0.06, 8
+_CLOSE, _TRIES = 0.06, 10
 
 
 @dataclass(frozen=True, eq=False)
@@ -163,22 +163,23 @@ class Pathology:
         return self._fit(anatomy, rng, volume_ml)
 
     def _fit(self, anatomy: Anatomy, rng: np.random.Generator, volume_ml: float) -> Lesion:
-        """Ask for more or less until the volume is right: bisection in the logarithm, with a guess at each step."""
+        """Ask for more or less until the volume is right: false position in logarithms, kept off the ends."""
         best, least = Lesion(), np.inf
-        ask, low, high = volume_ml, 0.0, np.inf
+        ask, under, over = np.log(volume_ml), None, None
         for _ in range(_TRIES):
-            lesion = self.grow(anatomy, deepcopy(rng), ask)
-            got = lesion.volume_ml(anatomy)
-            miss = abs(float(np.log(max(got, volume_ml * 1e-2) / volume_ml)))
-            if miss < least:
-                best, least = lesion, miss
+            lesion = self.grow(anatomy, deepcopy(rng), float(np.exp(ask)))
+            # Nothing at all counts as a hundredth of what was asked for.
+            miss = float(np.log(max(lesion.volume_ml(anatomy) / volume_ml, 0.01)))
+            if abs(miss) < least:
+                best, least = lesion, abs(miss)
             if least < _CLOSE:
                 break
-            low, high = (max(low, ask), high) if got < volume_ml else (low, min(high, ask))
-            ask *= float(np.clip(volume_ml / max(got, 1e-9), 0.25, 4.0))
-            if not low < ask < high:
-                # The guess has left the bracket: its geometric middle, once there is one.
-                ask = float(np.sqrt(low * high)) if low > 0 and np.isfinite(high) else ask
+            under, over = ((ask, miss), over) if miss < 0 else (under, (ask, miss))
+            if under is None or over is None:
+                ask -= float(np.clip(miss, -1.4, 1.4))
+            else:
+                share = float(np.clip(under[1] / (under[1] - over[1]), 0.2, 0.8))
+                ask = under[0] + share * (over[0] - under[0])
         return best
 
 

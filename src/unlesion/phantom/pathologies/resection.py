@@ -29,7 +29,7 @@ def grow_resection(anatomy: Anatomy, rng: np.random.Generator, volume_ml: float 
     inner = np.array([18.0 * own, np.clip(surface[1], -60, 25) * 0.7 - 6, max(surface[2] * 0.5, 6.0)])
     inwards = (inner - surface) / max(float(np.linalg.norm(inner - surface)), 1e-6)
     radius = 1.08 * ball_radius(volume)
-    centre = surface + inwards * 0.55 * radius
+    centre = surface + inwards * 0.45 * radius
     falling_in = float(rng.uniform(0.0, 0.12)) * radius
     effect, part = mass_effect(anatomy, centre, max(1.3 * radius, 6.0), -falling_in)
     fluid = effect.apply(anatomy.fluid)
@@ -46,11 +46,11 @@ def grow_resection(anatomy: Anatomy, rng: np.random.Generator, volume_ml: float 
     away = carry(anatomy.from_ventricles, anatomy.space, part)
     room = inside * side * np.clip((away - 1.5) / 2, 0, 1)
     uneven = cloud(part, (9.0, 5.0), rng, within=anatomy.fine)
-    rim = float(rng.uniform(1.0, 3.5)) * small * np.clip(1 + 0.6 * uneven, 0.1, 2.2)
+    rim = float(rng.uniform(2.0, 5.0)) * small * np.clip(1 + 0.6 * uneven, 0.15, 2.2)
     tissue = np.clip(1 - 1.15 * fluid, 0, 1)
     hollow = soften(wall + 0.4 * rim, 1.6 * small) * room
     scar = soften(wall - 0.6 * rim, 2.0 * small) * room * tissue
-    strength = float(rng.uniform(0.6, 1.1))
+    strength = float(rng.uniform(0.8, 1.2))
     patches = [Patch(effect.window, "gliosis", scar.astype(np.float32), strength)]
     bled, amount = rng.random() < 0.5, float(rng.uniform(0.5, 0.9))
     if bled:

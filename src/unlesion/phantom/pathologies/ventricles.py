@@ -37,7 +37,7 @@ def grow_ventricles(anatomy: Anatomy, rng: np.random.Generator, volume_ml: float
     gradient = np.stack(np.gradient(ndimage.gaussian_filter(ventricles, 6.0 / coarse.spacing)))
     velocity = gradient / max(float(np.sqrt((gradient**2).sum(axis=0)).max()), 1e-6)
     # Little volume: only around one horn, so that the wall there moves far enough to be seen.
-    reach = 9.0 * float(np.sqrt(volume))
+    reach = 7.0 + 6.0 * float(np.sqrt(volume))
     squared = sum((axis - np.float32(at)) ** 2 for axis, at in zip(coarse.axes(), horn, strict=True))
     velocity = velocity * np.exp(-squared / np.float32(2 * reach**2))
     side = carry(anatomy.side, anatomy.space, coarse)
@@ -45,6 +45,8 @@ def grow_ventricles(anatomy: Anatomy, rng: np.random.Generator, volume_ml: float
     velocity *= np.float32(1.6 + 0.22 * volume)
 
     moving = np.sqrt((velocity**2).sum(axis=0)) > 0.02
+    if not moving.any():
+        return Lesion()
     low, high = (
         np.array([np.flatnonzero(moving.any(axis=tuple({0, 1, 2} - {axis})))[end] for axis in range(3)])
         for end in (0, -1)
@@ -58,4 +60,4 @@ def grow_ventricles(anatomy: Anatomy, rng: np.random.Generator, volume_ml: float
     return Lesion([Patch(window, DISPLACED, np.clip(gained, 0, 1))], effect)
 
 
-ventricles = Pathology(name="ventricular enlargement", grow=grow_ventricles, smallest_ml=0.5, largest_ml=60)
+ventricles = Pathology(name="ventricular enlargement", grow=grow_ventricles, smallest_ml=1, largest_ml=60)
