@@ -98,3 +98,29 @@ def test_heads_among_stripped_brains(cohort: Planted) -> None:
     found = cohort.examine()["mixed.stripping"]
     assert found.where == ("s00", "s01")
     assert "heads among skull-stripped" in found.what
+
+
+def test_spacing_of_the_manifest(cohort: Planted) -> None:
+    for name in ("v.nii.gz", "w.nii.gz"):
+        _volume(cohort.folder / name)
+    cohort.rows[0] |= {"path": "v.nii.gz", "spacing_mm": "3"}
+    cohort.rows[1] |= {"path": "w.nii.gz", "spacing_mm": "1"}
+    cohort.rows[2]["spacing_mm"] = "0.5,0.6"
+    found = cohort.examine()
+    assert found["spacing.disagrees"].where == ("w",)
+    assert "s02" not in found["spacing.unknown"].where
+    assert "s03" in found["spacing.unknown"].where
+
+
+def test_what_a_reader_had_to_assume_is_said(tmp_path: Path) -> None:
+    _volume(tmp_path / "a.nii.gz")
+    _volume(tmp_path / "b.nii.gz")
+    image = nibabel.load(tmp_path / "b.nii.gz")
+    voxels, header = np.asarray(image.dataobj), image.header
+    sheared = np.diag([3.0, 3, 3, 1])
+    sheared[0, 1] = 1.5
+    header.set_sform(sheared, code=2)
+    nibabel.save(nibabel.Nifti1Image(voxels, None, header), tmp_path / "b.nii.gz")
+    found = findings_in(tmp_path)
+    assert found["reader.note"].where == ("b",)
+    assert found["reader.note"].level == "warning"

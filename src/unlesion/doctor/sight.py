@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import traceback
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -15,7 +16,8 @@ from unlesion.prepare import foreground
 from unlesion.prepare.stripped import is_stripped
 from unlesion.scans import Entry, Grid
 from unlesion.scans.checks import check_image, check_same_grid
-from unlesion.scans.formats import read_array
+from unlesion.scans.formats import notes, read_array
+from unlesion.scans.formats.unplaced import with_spacing
 
 Voxels = NDArray[np.float32]
 
@@ -105,8 +107,9 @@ def open_sight(entry: Entry) -> tuple[Sight | None, list[Problem]]:
     channels: list[Voxels] = []
     grid: Grid | None = None
     nonfinite = 0
-    for path in entry.paths:
-        voxels, own = _open(path, entry.volume, problems)
+    series = entry.series or ((),) * len(entry.paths)
+    for path, files in zip(entry.paths, series, strict=True):
+        voxels, own = _open(path, entry.volume, problems, series=files)
         if voxels is None or own is None:
             continue
         nonfinite += int(voxels.size - np.isfinite(voxels).sum())
@@ -129,12 +132,20 @@ def open_sight(entry: Entry) -> tuple[Sight | None, list[Problem]]:
     sight = Sight(
         entry=entry,
         channels=tuple(channels),
-        grid=grid,
+        grid=_with_given_spacing(grid, entry.spacing_mm),
         nonfinite=nonfinite,
         mask=others["mask"],
         roi=others["roi"],
+        warnings=notes(grid),
     )
     return sight, problems
+
+
+def _with_given_spacing(grid: Grid, given: tuple[float, ...] | None) -> Grid:
+    """The grid with the spacing of the manifest, where the file has none of its own."""
+    if grid.spacing_known or given is None or (len(given) == 2 and not grid.is_flat):
+        return grid
+    return with_spacing(grid, {1: given * 3, 2: (*given, 1.0)}.get(len(given), given))
 
 
 def _read_whole(entry: Entry) -> tuple[Sight | None, list[Problem]]:
@@ -155,11 +166,14 @@ def _read_whole(entry: Entry) -> tuple[Sight | None, list[Problem]]:
     return sight, []
 
 
-def _open(path: Path, volume: int | None, problems: list[Problem]) -> tuple[Voxels | None, Grid | None]:
+def _open(
+    path: Path, volume: int | None, problems: list[Problem], *, series: Sequence[Path] = ()
+) -> tuple[Voxels | None, Grid | None]:
     try:
-        return read_array(path, volume=volume)
+        return read_array(path, volume=volume, series=series)
     except BadInput as error:
-        problems.append(Problem("file.unreadable" if path.exists() else "file.missing", str(error)))
+        there = all(file.exists() for file in series or (path,))
+        problems.append(Problem("file.unreadable" if there else "file.missing", str(error)))
         return None, None
 
 

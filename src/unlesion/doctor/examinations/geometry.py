@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass
@@ -38,6 +39,8 @@ class Geometry:
         axes: codes of the file's axes, such as "LAS"; "" where there are none.
         tilt: degrees from the nearest axes of the patient.
         stripped: whether it shows a brain alone; None where that was not asked.
+        notes: what the reader had to assume.
+        given: mm that the manifest gives although the file says otherwise, or None.
     """
 
     shape: tuple[int, int, int]
@@ -49,6 +52,8 @@ class Geometry:
     axes: str
     tilt: float
     stripped: bool | None
+    notes: tuple[str, ...] = ()
+    given: tuple[float, ...] | None = None
 
     @property
     def words(self) -> str:
@@ -90,6 +95,8 @@ class Geometries(Measured):
             axes=axes,
             tilt=float(np.degrees(np.arccos(min(1.0, nearest)))) if placed else 0.0,
             stripped=sight.stripped,
+            notes=() if guessed else sight.warnings,
+            given=_unlike(sight.entry.spacing_mm, grid.spacing),
         )
 
     def judge(self, seen: Sequence[Seen]) -> Iterable[Finding]:
@@ -104,6 +111,7 @@ class Geometries(Measured):
                 of=1,
             )
         yield from self._sides(known)
+        yield from self._notes(known)
         yield from self._modalities(seen)
         yield from self._stripping(known)
         flat = {g.flat for _, g in known}
@@ -170,6 +178,34 @@ class Geometries(Measured):
                 what=f"slices are oblique by up to {max(g.tilt for _, g in known):.0f} degrees",
                 mend="nothing: the geometry is kept; alignment in the recipe turns them for the network",
                 of=of,
+            )
+
+    def _notes(self, known: list[tuple[Seen, Geometry]]) -> Iterable[Finding]:
+        said: defaultdict[str, dict[str, str]] = defaultdict(dict)
+        for one, geometry in known:
+            for note in geometry.notes:
+                # Notes that differ in a number alone are one.
+                said[re.sub(r"\d+(\.\d+)?", "#", note)][one.key] = note
+        for notes in said.values():
+            yield Finding(
+                code="reader.note",
+                level="warning",
+                where=tuple(notes),
+                what=next(iter(notes.values())),
+                mend="check that this is meant",
+                of=len(known),
+            )
+        unlike = [(one.key, g) for one, g in known if g.given is not None]
+        if unlike:
+            first = unlike[0][1]
+            yield Finding(
+                code="spacing.disagrees",
+                level="warning",
+                where=tuple(key for key, _ in unlike),
+                what="spacing_mm of the manifest is not what the file says; the file is followed",
+                detail=f"{first.given} but the file has {first.spacing}",
+                mend="correct the manifest, or the header of the file",
+                of=len(known),
             )
 
     def _modalities(self, seen: Sequence[Seen]) -> Iterable[Finding]:
@@ -295,6 +331,15 @@ def _mixture(
         of=len(members),
         value=float(len(counts)),
     )
+
+
+def _unlike(given: tuple[float, ...] | None, spacing: tuple[float, float, float]) -> tuple[float, ...] | None:
+    """What the manifest gives, if it differs by more than 1 % from what is used."""
+    if given is None:
+        return None
+    # One number is for all axes, but flat scans have no third one to speak of.
+    wanted = given * 2 if len(given) == 1 else given
+    return None if np.allclose(spacing[: len(wanted)], wanted, rtol=0.01) else given
 
 
 def _nifti_facts(header: Any) -> tuple[bool, float, str]:

@@ -47,7 +47,10 @@ class Identity(Measured):
 
     def measure(self, sight: Sight) -> tuple[str, ...] | None:
         found: dict[str, None] = {}
-        for path in dict.fromkeys(sight.entry.paths):
+        entry = sight.entry
+        series = entry.series or ((),) * len(entry.paths)
+        # A series has one patient: its first file says who.
+        for path in dict.fromkeys((*files, path)[0] for path, files in zip(entry.paths, series, strict=True)):
             for name in telling_fields(path):
                 found[name] = None
         return tuple(found) or None

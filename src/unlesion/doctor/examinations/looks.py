@@ -97,9 +97,11 @@ class NearCopies(Thumbnails):
         for group, thumbnails in self.groups(seen):
             compared += len(group)
             for a, b in _pairs(group, thumbnails):
+                if group[a].measured.get("digest") == group[b].measured.get("digest"):
+                    continue  # one image, pixel for pixel: another examination says so
                 splits = {group[a].entry.split, group[b].entry.split}
                 found = across if len(splits) > 1 else within
-                found.setdefault(group[a].key, f"like {group[b].key}")
+                found.setdefault(group[a].key, f"as {group[b].key}")
         if across:
             yield Finding(
                 code="duplicates.near-across-splits",
