@@ -13,6 +13,7 @@ from unlesion.synthesis import Space
 
 Array = NDArray[np.float32]
 Sizes = tuple[float, float, float]
+Slices = tuple[slice, slice, slice]
 
 # Lesions grow on cubic voxels of this size (mm): that of most volumes; slices can afford finer ones.
 FINE_MM = {"volume": 1.0, "slice": 0.5}
@@ -86,15 +87,28 @@ class Box:
         """An array on the scan's voxels, on the fine space; 0 beyond the scan."""
         return _apply(self._inward, scan)
 
-    def outward(self, fine: NDArray[np.generic], *, planes: slice | None = None) -> Array:
-        """An array on the fine space, on the scan's voxels; 0 beyond the box.
+    def outward(
+        self, part: NDArray[np.generic], window: Slices, *, planes: slice | None = None
+    ) -> tuple[Slices, Array]:
+        """A window of the fine space on the scan's voxels: which of them, and their values.
 
-        A slab gives the mean over `planes` of it, or over all.
+        Outside of these voxels it is 0. A slab gives the mean over `planes` of it, or over all.
         """
-        if not self.flat:
-            return _apply(self._outward, fine)
-        section = fine[:, :, planes if planes is not None else slice(None)].mean(axis=2, keepdims=True)
-        return _apply([*self._outward[:2], np.ones((1, 1), np.float32)], section)
+        lines = list(self._outward)
+        if self.flat:
+            wanted = planes if planes is not None else slice(0, self.fine.shape[2])
+            first, last = max(wanted.start, window[2].start), min(wanted.stop, window[2].stop)
+            part = part[:, :, first - window[2].start : max(last, first) - window[2].start]
+            part = part.sum(axis=2, keepdims=True) / np.float32(wanted.stop - wanted.start)
+            lines[2], window = np.ones((1, 1), np.float32), (window[0], window[1], slice(0, 1))
+        there, cut = [], []
+        for line, piece in zip(lines, window, strict=True):
+            own = line[:, piece]
+            rows = np.flatnonzero(own.any(axis=1))
+            first, last = (int(rows[0]), int(rows[-1]) + 1) if rows.size else (0, 0)
+            there.append(slice(first, last))
+            cut.append(own[first:last])
+        return (there[0], there[1], there[2]), _apply(cut, part)
 
     @cached_property
     def _inward(self) -> list[Array]:
@@ -144,12 +158,28 @@ def weights(count: int, start: float, step: float, wanted: int, first: float, si
 def _apply(lines: list[Array], array: NDArray[np.generic]) -> Array:
     out = array.astype(np.float32)
     for axis, line in enumerate(lines):
-        # Voxels that coincide are copied: cheaper, and exact.
-        if ((line == 0) | (line == 1)).all() and (line.sum(axis=1) <= 1).all():
-            picked = np.take(out, line.argmax(axis=1), axis=axis)
-            shape = [1, 1, 1]
-            shape[axis] = -1
-            out = picked * line.sum(axis=1).reshape(shape)
-        else:
+        shift = _shift(line)
+        if shift is None:
             out = np.moveaxis(np.tensordot(line, out, axes=(1, axis)), 0, axis)
+            continue
+        # Voxels that coincide are copied: cheaper, and exact.
+        first, start, count = shift
+        shape = list(out.shape)
+        shape[axis] = len(line)
+        moved = np.zeros(shape, np.float32)
+        target, source = [slice(None)] * 3, [slice(None)] * 3
+        target[axis], source[axis] = slice(first, first + count), slice(start, start + count)
+        moved[tuple(target)] = out[tuple(source)]
+        out = moved
     return np.ascontiguousarray(out, dtype=np.float32)
+
+
+def _shift(line: Array) -> tuple[int, int, int] | None:
+    """First row, first column and number of rows, where the weights only move cells along."""
+    rows, columns = np.nonzero(line)
+    if rows.size == 0:
+        return 0, 0, 0
+    one_each = (
+        (line[rows, columns] == 1).all() and (np.diff(rows) == 1).all() and (np.diff(columns) == 1).all()
+    )
+    return (int(rows[0]), int(columns[0]), rows.size) if one_each else None

@@ -89,7 +89,7 @@ def write_implants(
     names = _known(pathologies)
     healthy = cohort.select(label="healthy")
     _check(cohort, healthy, out)
-    targets = [entry for entry in healthy if entry.split in SPLITS]
+    targets = [entry for split in SPLITS for entry in healthy if entry.split == split]
     plan = plan_implants(targets, seed=seed, pathologies=names, sizes=sizes or Sizes(), per_scan=per_scan)
     rows, failures = [], []
     for entry in healthy:
