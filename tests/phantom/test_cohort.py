@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from unlesion.errors import BadInput
-from unlesion.phantom import PATHOLOGIES, standard_role, write_cohort
+from unlesion.phantom import PATHOLOGIES, STANDARD, standard_role, write_cohort
 from unlesion.scans import Cohort
 
 
@@ -84,7 +84,59 @@ def test_standard_design_calibrates_and_tests_everything() -> None:
         assert sum(role.split == "val" for role in roles) >= least
         assert all(role.pathology is None for role in roles if role.split != "test")
         sick = [role.pathology for role in roles if role.pathology]
-        assert set(sick) == set(PATHOLOGIES)
+        assert set(sick) == set(STANDARD)
         assert sum(role.split == "test" and role.pathology is None for role in roles) >= n // 12
-        counts = [sick.count(name) for name in PATHOLOGIES]
+        counts = [sick.count(name) for name in STANDARD]
         assert max(counts) - min(counts) <= 1
+
+
+class OneSize:
+    """Volumes as the implants' sizes give them."""
+
+    def __init__(self, ml: float) -> None:
+        self.ml = ml
+
+    def fits(self, pathology: str) -> bool:
+        kind = PATHOLOGIES[pathology]
+        return kind.smallest_ml <= self.ml <= kind.largest_ml
+
+    def at(self, pathology: str, share: float) -> float:
+        assert 0 <= share < 1
+        return self.ml
+
+
+def test_pathologies_and_sizes_as_asked_for(tmp_path: Path) -> None:
+    manifest = write_cohort(
+        6, tmp_path, spacing_mm=4, pathologies=("resection cavity", "chronic stroke"), sizes=OneSize(12.0)
+    )
+    sick = [row for row in rows(manifest) if row["label"] == "anomalous"]
+    assert [row["pathology"] for row in sick] == ["resection cavity"]
+    for row in rows(manifest):
+        assert bool(row["size_ml"]) == bool(row["asked_ml"]) == (row["label"] == "anomalous")
+    for row in sick:
+        mask = np.asarray(nibabel.load(manifest.parent / row["mask_path"]).dataobj)
+        assert float(row["size_ml"]) == pytest.approx(np.count_nonzero(mask) * 0.064, rel=1e-3)
+        assert float(row["asked_ml"]) == 12.0
+        assert float(row["size_ml"]) == pytest.approx(12.0, rel=0.3)
+
+
+def test_all_pathologies_take_turns() -> None:
+    sick = [
+        role.pathology for role in (standard_role(k, tuple(PATHOLOGIES)) for k in range(60)) if role.pathology
+    ]
+    assert sick[: len(PATHOLOGIES)] == list(PATHOLOGIES)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [
+        ({"pathologies": ("flu",)}, "choose from"),
+        ({"pathologies": ()}, "choose from"),
+        ({"pathologies": ("microbleeds",), "sizes": OneSize(40.0)}, "microbleeds: does not come"),
+    ],
+)
+def test_unknown_pathologies_and_misfits_are_named(
+    wrong: dict[str, object], words: str, tmp_path: Path
+) -> None:
+    with pytest.raises(BadInput, match=words):
+        write_cohort(1, tmp_path, **wrong)  # type: ignore[arg-type]
