@@ -55,7 +55,7 @@ def test_mixed_spacing_view_and_axes(tmp_path: Path) -> None:
         _volume(tmp_path / f"{name}.nii.gz")
     _volume(tmp_path / "d.nii.gz", affine=np.diag([-3.0, 3, 5, 1]))
     found = findings_in(tmp_path)
-    for code in ("mixed.spacing", "mixed.views", "mixed.axes"):
+    for code in ("mixed.spacing", "mixed.views", "mixed.axes", "mixed.grids"):
         assert found[code].where == ("d",)
         assert found[code].level == "note"
     assert "RAS (3), LAS (1)" in found["mixed.axes"].what

@@ -74,11 +74,12 @@ def test_small_sets_of_several_sequences(real_data: Path) -> None:
     assert _no_false_alarm(found)
 
 
-def test_young_and_old_heads_are_not_on_one_scale(real_data: Path) -> None:
-    found = _of(real_data, "malf_t1", "split=val")
-    assert "voxels.scales-differ" in found or "mixed.views" in found
-    assert found["subjects.few-to-calibrate"].value == pytest.approx(1 / 4)
-    assert found["subjects.few-to-calibrate"].level == "warning"
+def test_volumes_are_neither_registered_nor_on_one_scale(real_data: Path) -> None:
+    found = _of(real_data, "malf_t1", "split=train")
+    assert found["voxels.scales-differ"].value > 1.5
+    assert len(found["mixed.grids"].where) == found["mixed.grids"].of - 1 == 13
+    assert "subjects.none-to-calibrate" in found
+    assert "slices.many-a-subject" not in found
     assert _no_false_alarm(found)
 
 

@@ -40,6 +40,7 @@ class Geometry:
         tilt: degrees from the nearest axes of the patient.
         stripped: whether it shows a brain alone; None where that was not asked.
         notes: what the reader had to assume.
+        origin: where the first voxel lies in the world, in mm, rounded; None where that is unknown.
         given: mm that the manifest gives although the file says otherwise, or None.
     """
 
@@ -53,6 +54,7 @@ class Geometry:
     tilt: float
     stripped: bool | None
     notes: tuple[str, ...] = ()
+    origin: tuple[int, ...] | None = None
     given: tuple[float, ...] | None = None
 
     @property
@@ -96,6 +98,7 @@ class Geometries(Measured):
             tilt=float(np.degrees(np.arccos(min(1.0, nearest)))) if placed else 0.0,
             stripped=sight.stripped,
             notes=() if guessed else sight.warnings,
+            origin=tuple(round(float(mm)) for mm in grid.affine[:3, 3]) if placed else None,
             given=_unlike(sight.entry.spacing_mm, grid.spacing),
         )
 
@@ -290,6 +293,10 @@ class Geometries(Measured):
                         lambda g: tuple(round(n * s) for n, s in zip(g.shape, g.spacing, strict=True)),
                         " mm",
                     )
+            if not flat:
+                placed = [(one, g) for one, g in members if g.origin is not None]
+                if len({(g.origin, g.shape) for _, g in placed}) > 1:
+                    yield _mixture("grids", name, placed, _place, "")
             stored = Counter(g.axes for _, g in members if g.axes)
             if len(stored) > 1:
                 yield _mixture("axes", name, [(o, g) for o, g in members if g.axes], lambda g: (g.axes,), "")
@@ -303,6 +310,8 @@ MIXTURES = {
               "a confound, where it goes with the label"),
     "views": ("fields of view differ", "nothing, if the recipe crops to the head; "
               "check that none is cut off"),
+    "grids": ("volumes lie on grids of their own, so they are not registered to a common space",
+              "let the recipe align them (brain-mri does)"),
     "axes": ("files store their axes in different orders", "nothing: the affine is followed"),
 }  # fmt: skip
 
@@ -331,6 +340,12 @@ def _mixture(
         of=len(members),
         value=float(len(counts)),
     )
+
+
+def _place(geometry: Geometry) -> tuple[str]:
+    """Size and first corner of a volume, in words."""
+    corner = ", ".join(map(str, geometry.origin or ()))
+    return (f"{' x '.join(map(str, geometry.shape))} voxels from ({corner}) mm",)
 
 
 def _unlike(given: tuple[float, ...] | None, spacing: tuple[float, float, float]) -> tuple[float, ...] | None:

@@ -39,7 +39,11 @@ class Modality(Measured):
         return np.cumsum(counts / max(counts.sum(), 1))
 
     def judge(self, seen: Sequence[Seen]) -> Iterable[Finding]:
-        rows = [(one, values) for one, values in self.known(seen) if len(one.group) == 1 and one.group[0]]
+        rows = [
+            (one, values)
+            for one, values in self.known(seen)
+            if len(one.group) == 1 and one.group[0] and "thumbnail" in one.measured
+        ]
         kinds: defaultdict[int, list[tuple[Seen, Floats]]] = defaultdict(list)
         for one, values in rows:
             kinds[one.measured["thumbnail"].ndim].append((one, values))
