@@ -114,7 +114,7 @@ def test_a_medium_with_many_series():
     assert len(cohort.subjects) >= 2
     assert len({entry.key for entry in cohort}) == len(cohort)
     (left_out,) = [warning for warning in cohort.warnings if "left out" in warning]
-    assert "'4 Scout' is a localiser" in left_out
+    assert "a localiser: " in left_out and "'4 Scout'" in left_out
     assert not any("DICOMDIR" in warning for warning in cohort.warnings)
     names = {str(data.PatientName) for data in headers if data.get("PatientName")}
     shown = repr([entry.columns for entry in cohort]) + repr(cohort.warnings)

@@ -20,7 +20,7 @@ COLUMNS = (
 # What anonymisers write for everybody; such an identifier tells nobody from anybody.
 _NOBODY = re.compile(r"|0+|anon\w*|unknown|none|n/?a|removed|deidentified|x+", re.IGNORECASE)
 
-_SHOWN = 6
+_SHOWN = 3
 
 
 def table_of_series(root: Path, files: Sequence[Path]) -> Table:
@@ -125,11 +125,18 @@ def _years(age: str) -> str:
 
 
 def _left_out(root: Path, series: Sequence[dicom.Series]) -> list[str]:
+    """One line, by reason, with the first of each named."""
     if not series:
         return []
-    where = [f"{_place(root, one)} {one.title!r} is {dicom.no_scan(one)}" for one in series[:_SHOWN]]
-    more = f"; and {len(series) - _SHOWN} more" if len(series) > _SHOWN else ""
-    return [f"{root}: {len(series)} DICOM series left out: {'; '.join(where)}{more}"]
+    reasons: defaultdict[str, list[str]] = defaultdict(list)
+    for one in series:
+        reasons[dicom.no_scan(one)].append(f"{_place(root, one)} {one.title!r}")
+    parts = [
+        f"{reason}: {', '.join(names[:_SHOWN])}"
+        + (f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else "")
+        for reason, names in reasons.items()
+    ]
+    return [f"{root}: {len(series)} DICOM series left out, no scans: {'; '.join(parts)}"]
 
 
 def _guesses(root: Path, rows: Sequence[Row]) -> list[str]:

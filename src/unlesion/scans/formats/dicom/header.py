@@ -103,11 +103,8 @@ def read_header(path: Path) -> Header:
 
 
 def _header(path: Path, data: Any) -> Header:
-    values = {
-        tag: _text(data.get(tag))
-        for tag in _TAGS
-        if not tag.endswith("Sequence") and data.get(tag) is not None
-    }
+    found = {tag: data.get(tag) for tag in _TAGS if not tag.endswith("Sequence")}
+    values = {tag: _text(value) for tag, value in found.items() if value is not None}
     # The index of a medium (DICOMDIR) says what it is in the file's own header only.
     kind = data.get("SOPClassUID") or getattr(data, "file_meta", {}).get("MediaStorageSOPClassUID")
     if not kind and not values.get("SeriesInstanceUID"):
