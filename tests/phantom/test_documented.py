@@ -1,0 +1,21 @@
+"""The reference page tells what the phantom makes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from unlesion.phantom import PATHOLOGIES, SCANNERS, STANDARD
+
+PAGE = (Path(__file__).parents[2] / "docs" / "reference" / "phantom.md").read_text(encoding="utf-8")
+
+
+def test_pathologies_with_their_sizes_in_their_order() -> None:
+    rows = [line for line in PAGE.splitlines() if line.startswith("| `") and " to " in line]
+    told = [(row.split("`")[1], row.split("|")[2].strip()) for row in rows]
+    made = [(kind.name, f"{kind.smallest_ml:g} to {kind.largest_ml:g}") for kind in PATHOLOGIES.values()]
+    assert told[: len(made)] == made
+    assert tuple(name for name, _ in told[:4]) == STANDARD
+
+
+def test_scanners() -> None:
+    assert all(f"| `{name}` |" in PAGE for name in SCANNERS)
