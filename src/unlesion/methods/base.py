@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 import torch
@@ -51,11 +51,14 @@ class StepContext:
         progress: 0 to 1 at the stage's last step; 0 during the common warm-up of the stage, when its
             length may not be known yet.
         step: number of the step inside its stage, from 0.
+        shared: what the losses of earlier phases left behind about this very batch, for phases with
+            `same_batch`; it begins empty with every fresh batch.
     """
 
     generator: torch.Generator
     progress: float
     step: int
+    shared: dict[str, Tensor] = field(default_factory=dict)
 
 
 # (network, batch, context) -> named scalars; "loss" is the one that is minimised, the rest is logged.
@@ -73,6 +76,7 @@ class Phase:
         optimizer: makes the optimiser of those parameters.
         repeats: how often the phase runs in a step, each time on a fresh batch (WGAN critics: 5).
         clip_norm: gradient norm is clipped to this, or None.
+        same_batch: take no fresh batch but the last one of the phase before, with `StepContext.shared`.
     """
 
     name: str
@@ -81,6 +85,7 @@ class Phase:
     optimizer: Callable[[Iterable[nn.Parameter]], torch.optim.Optimizer]
     repeats: int = 1
     clip_norm: float | None = None
+    same_batch: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,6 +105,17 @@ class Stage:
     share: float = 1.0
     schedule: Callable[[float], float] | None = None
     before: Callable[[nn.Module], None] | None = None
+
+    def __post_init__(self) -> None:
+        if self.phases[0].same_batch:
+            raise ValueError(
+                f"stage {self.name!r}: no phase before {self.phases[0].name!r} to share a batch with"
+            )
+
+    @property
+    def batches(self) -> int:
+        """Fresh batches taken in a step."""
+        return sum(phase.repeats for phase in self.phases if not phase.same_batch)
 
 
 class Method(ABC):

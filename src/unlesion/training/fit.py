@@ -121,7 +121,7 @@ def fit_stages(
         raise KeyboardInterrupt
     history.write()
     done = {name: int(n or 0) for name, n in task.lengths.items()}
-    images = sum(done[s.name] * sum(p.repeats for p in s.phases) for s in stages) * source.batch
+    images = sum(done[stage.name] * stage.batches for stage in stages) * source.batch
     seconds = task.place.seconds
     return Fitted(
         steps=done, seconds=seconds, images_per_second=images / max(seconds, 1e-9), precision=precision

@@ -15,6 +15,7 @@ from torch.optim.swa_utils import AveragedModel
 
 from unlesion.errors import UnlesionError
 from unlesion.methods.base import Phase, Stage, StepContext
+from unlesion.methods.batch import Batch
 from unlesion.seeds import seed_of
 from unlesion.training.budget import StageClock, progress_at, rate_factor
 from unlesion.training.source import SliceSource
@@ -114,21 +115,26 @@ class StagedTask(pl.LightningModule):
         factor = rate_factor(place.step, total, stage.schedule)
         progress = progress_at(place.step, total)
         optimizers = self._stage_optimizers()
-        repeats = sum(phase.repeats for phase in stage.phases)
-        number = place.step * repeats
+        number = place.step * stage.batches
+        batch: Batch | None = None
+        shared: dict[str, torch.Tensor] = {}
         losses: dict[str, torch.Tensor] = {}
         for turn, (phase, optimizer) in enumerate(zip(stage.phases, optimizers, strict=True)):
             self._let_learn(turn, phase)
             for group in optimizer.param_groups:
                 group["lr"] = group["initial_lr"] * factor
-            for _ in range(phase.repeats):
-                seed = seed_of(self.seed, stage.name, phase.name, number)
+            for repeat in range(phase.repeats):
+                count = place.step * phase.repeats + repeat if phase.same_batch else number
+                seed = seed_of(self.seed, stage.name, phase.name, count)
                 # Dropout and the like draw from torch's own generator: it is set anew each time,
                 # so that nothing about random states needs saving.
                 torch.manual_seed(seed)
                 generator = torch.Generator(device="cpu").manual_seed(seed)
-                batch = self.source.draw(stage.name, number).to(self.device)
-                context = StepContext(generator=generator, progress=progress, step=place.step)
+                if not phase.same_batch or batch is None:
+                    batch = self.source.draw(stage.name, number).to(self.device)
+                    shared = {}
+                    number += 1
+                context = StepContext(generator=generator, progress=progress, step=place.step, shared=shared)
                 named = phase.loss(self.network, batch, context)
                 optimizer.zero_grad(set_to_none=True)
                 self.manual_backward(named["loss"])
@@ -137,7 +143,6 @@ class StagedTask(pl.LightningModule):
                 optimizer.step()
                 prefix = "" if len(stage.phases) == 1 else f"{phase.name}."
                 losses.update({prefix + name: value.detach() for name, value in named.items()})
-                number += 1
         self.averaged.update_parameters(self.network)
         values = {name: float(value) for name, value in losses.items()}
         self._refuse_nonfinite(stage, values)
