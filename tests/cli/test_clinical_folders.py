@@ -9,11 +9,12 @@ from pathlib import Path
 
 import nibabel
 import numpy as np
+import pydicom
 import pytest
 
 from tests.bids import describe, participants
 from tests.cli.conftest import Command
-from tests.dicoms import from_nifti, head, save, series_of
+from tests.dicoms import from_nifti, head, save, series_of, slice_file
 from unlesion.cli.app import run
 from unlesion.phantom import write_cohort
 from unlesion.scans import Cohort, read_scan
@@ -126,6 +127,49 @@ def test_a_bad_series_is_reported_and_the_others_go_on(
     rows = rows_of(tmp_path / "out")
     assert "missing" in rows["P000/flair"]["problem"]
     assert rows["P001/flair"]["score"]
+
+
+@pytest.mark.slow
+def test_a_tilted_gantry_is_kept_and_warned_of(
+    unlesion: Command, learnt: Path, archive: Path, tmp_path: Path
+) -> None:
+    for number, path in enumerate(sorted((archive / "P000" / "flair").iterdir())):
+        data = pydicom.dcmread(path)
+        left, back, up = data.ImagePositionPatient
+        data.ImagePositionPatient = [left, back + number, up]
+        save([data], tmp_path / "tilted", name=path.name)
+    said = unlesion("detect", learnt, tmp_path / "tilted", "--out", tmp_path / "out", "--jobs", 1)
+    assert said.code == 0, said.err
+    (row,) = rows_of(tmp_path / "out").values()
+    assert "slant against one another by 14.0 degrees" in row["warnings"]
+    written = nibabel.load(tmp_path / "out" / "tilted" / "anomaly.nii.gz")
+    step = written.affine[:3, 2]
+    np.testing.assert_allclose(np.abs(step), [0, 1, 4], atol=1e-4)
+
+
+@pytest.mark.slow
+def test_radiographs(unlesion: Command, tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    rows, columns = np.mgrid[-1:1:64j, -1:1:64j]
+    for number in range(6):
+        pixels = 1000 + 800 * np.exp(-3 * (rows**2 + columns**2)) + rng.normal(0, 30, rows.shape)
+        film = slice_file(
+            pixels.astype(np.uint16),
+            position=None,
+            modality="DX",
+            patient=f"F{number}",
+            PixelSpacing=None,
+            ImagerPixelSpacing=[4.0, 4.0],
+        )
+        save([film], tmp_path / "films", name=f"{number}.dcm")
+    trained, out = tmp_path / "run", tmp_path / "out"
+    said = unlesion("train", tmp_path / "films", "--method", "intensity", "--out", trained, "--jobs", 1)
+    assert said.code == 0, said.err
+    assert "recipe 'xray'" in said.err
+    said = unlesion("detect", trained, tmp_path / "films" / "3.dcm", "--out", out, "--jobs", 1)
+    assert said.code == 0, said.err
+    assert rows_of(out)["3"]["subject"] == "F3"
+    assert nibabel.load(out / "3" / "anomaly.nii.gz").header.get_zooms()[:2] == (4.0, 4.0)
 
 
 @pytest.mark.slow
