@@ -78,7 +78,12 @@ def built(method: Method, *, seed: int = 0) -> nn.Module:
 def train(
     method: Method, network: nn.Module, batch: Batch, *, steps: int, per_step: int = 8
 ) -> dict[str, list[float]]:
-    """All stages of a method, or its fit, in the plainest possible loop; losses by "stage.phase"."""
+    """All stages of a method, or its fit, in the plainest possible loop.
+
+    Returns:
+        Losses by "stage.phase". What an optimiser minimises in a game need not fall, so there it is the
+        error of reconstruction.
+    """
     method.fit(network, lambda: [batch])
     losses: dict[str, list[float]] = {}
     children = dict(network.named_children())
@@ -87,20 +92,24 @@ def train(
             stage.before(network)
         optimizers = [phase.optimizer(list(parameters_of(phase, children))) for phase in stage.phases]
         for step in range(steps):
+            shared: dict[str, Tensor] = {}
             for phase, optimizer in zip(stage.phases, optimizers, strict=True):
                 for name, child in children.items():
                     child.train(name in phase.parts).requires_grad_(name in phase.parts)
                 generator = torch.Generator().manual_seed(step)
                 rows = torch.randperm(len(batch), generator=generator)[:per_step].tolist()
                 torch.manual_seed(step)
-                context = StepContext(generator=generator, progress=step / steps, step=step)
-                loss = phase.loss(network, pick(batch, rows), context)["loss"]
+                shared = shared if phase.same_batch else {}
+                context = StepContext(generator=generator, progress=step / steps, step=step, shared=shared)
+                named = phase.loss(network, pick(batch, rows), context)
+                loss = named["loss"]
+                watched = named["reconstruction"] if len(stage.phases) > 1 else loss
                 optimizer.zero_grad()
                 loss.backward()
                 if phase.clip_norm is not None:
                     torch.nn.utils.clip_grad_norm_(list(parameters_of(phase, children)), phase.clip_norm)
                 optimizer.step()
-                losses.setdefault(f"{stage.name}.{phase.name}", []).append(float(loss.detach()))
+                losses.setdefault(f"{stage.name}.{phase.name}", []).append(float(watched.detach()))
     return losses
 
 

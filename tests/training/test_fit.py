@@ -80,7 +80,7 @@ def fit(
     return network, fitted
 
 
-@pytest.mark.parametrize("name", ["dae", "ae", "vae", "cevae"])
+@pytest.mark.parametrize("name", ["dae", "ae", "vae", "cevae", "si-vae", "ra"])
 def test_an_interrupted_training_ends_with_the_same_weights(
     store: PreparedStore, tmp_path: Path, name: str
 ) -> None:
@@ -92,7 +92,8 @@ def test_an_interrupted_training_ends_with_the_same_weights(
     with pytest.raises(KeyboardInterrupt):
         fit(name, store, tmp_path / "broken", bars=calling(interrupt))
     saved = SafeCheckpointIO().load_checkpoint(tmp_path / "broken/checkpoints/last.safetensors")
-    assert saved["unlesion_place"]["step"] == 7
+    place = saved["unlesion_place"]
+    assert sum(list(place["lengths"].values())[: place["stage"]]) + place["step"] == 7
     resumed, _ = fit(name, store, tmp_path / "broken", resume=True)
     expected, found = whole.state_dict(), resumed.state_dict()
     assert expected.keys() == found.keys()

@@ -21,6 +21,8 @@ _HOMES = {
     "vae": "unlesion.methods.variational.vae:VariationalAutoEncoder",
     "cevae": "unlesion.methods.variational.cevae:ContextEncodingVAE",
     "dae": "unlesion.methods.denoising.dae:DenoisingAutoEncoder",
+    "si-vae": "unlesion.methods.adversarial.si_vae:SoftIntroVAE",
+    "ra": "unlesion.methods.adversarial.ra:ReversedAutoEncoder",
 }
 
 PRESETS = ("tiny", "cpu", "gpu", "paper")

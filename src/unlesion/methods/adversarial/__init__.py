@@ -1,0 +1,1 @@
+"""Methods that play a game between parts of a network."""
