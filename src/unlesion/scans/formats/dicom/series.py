@@ -74,11 +74,11 @@ def gather(headers: Sequence[Header]) -> list[Series]:
     A series that holds several planes, image sizes, pixel sizes, echoes or kinds of images is taken apart
     if every part is a volume; otherwise it stays whole (and will be refused when it is read).
     """
-    groups: dict[tuple[str, ...], list[Header]] = {}
+    groups: dict[tuple[str | bool, ...], list[Header]] = {}
     for header in sorted(headers, key=lambda header: header.path):
-        # Some anonymisers write the same series identifier for everybody.
-        key = (header.series, header.study, header.get("PatientID")) if header.series else (str(header.path),)
-        key += ("localiser",) if _is_localiser(header) else ()
+        # Some anonymisers write the same series identifier for everybody; a localiser may be among a series.
+        owner = header.series or str(header.path)
+        key = (owner, header.study, header.get("PatientID"), _is_localiser(header))
         groups.setdefault(key, []).append(header)
     return [part for group in groups.values() for part in _taken_apart(Series(headers=tuple(group)))]
 
