@@ -108,6 +108,8 @@ def test_lesions_have_the_sign_of_their_modality(pathology: str, modality: str, 
     anatomy, lesion = sick(pathology)
     subject = person(pathology)
     inside = average_blocks(lesion_fraction(lesion, anatomy.fine), OVERSAMPLING) > 0.3
+    # Swelling closes sulci: fluid becomes tissue there, whatever the tissue.
+    inside &= average_blocks(anatomy.fluid, OVERSAMPLING) < 0.2
     # Necrosis is dark in FLAIR by nature.
     for patch in lesion.patches:
         if patch.kind == "necrosis":

@@ -16,7 +16,7 @@ SIGNALS: dict[str, dict[str, float]] = {
     "oedema": {"T1": 0.76, "T2": 1.95, "FLAIR": 1.48, "PD": 1.32},
     "tumour": {"T1": 0.66, "T2": 1.75, "FLAIR": 1.42, "PD": 1.30},
     "necrosis": {"T1": 0.38, "T2": 3.00, "FLAIR": 0.75, "PD": 1.38},
-    "infarct": {"T1": 0.72, "T2": 2.00, "FLAIR": 1.52, "PD": 1.40},
+    "infarct": {"T1": 0.64, "T2": 2.00, "FLAIR": 1.52, "PD": 1.40},
     "plaque": {"T1": 0.74, "T2": 1.75, "FLAIR": 1.45, "PD": 1.34},
     "gliosis": {"T1": 0.80, "T2": 1.60, "FLAIR": 1.40, "PD": 1.28},
     # Fluid like that of the ventricles, a little more protein.
