@@ -72,6 +72,15 @@ def test_too_few_subjects_elsewhere(tmp_path: Path) -> None:
     assert found["subjects.few-anomalous-to-test"].value == 4
 
 
+def test_a_source_with_few_subjects(cohort: Planted) -> None:
+    for index, row in enumerate(cohort.rows):
+        row["source"] = "small" if index in (0, 30, len(cohort.rows) - 1) else "large"
+    found = cohort.examine()
+    assert found["subjects.few-in-source"].where == ("small",)
+    assert "1 healthy subject and 1 anomalous subject" in found["subjects.few-in-source"].detail
+    assert "subjects.few-anomalous-to-test" not in found
+
+
 def test_nothing_to_train_on(tmp_path: Path) -> None:
     assert plant(tmp_path, train=0).examine()["subjects.none-to-train"].level == "warning"
 

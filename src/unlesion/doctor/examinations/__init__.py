@@ -12,6 +12,7 @@ from unlesion.doctor.examinations.geometry import Geometries
 from unlesion.doctor.examinations.identity import Identity
 from unlesion.doctor.examinations.looks import NearCopies, Orientation
 from unlesion.doctor.examinations.masks import Masks
+from unlesion.doctor.examinations.mixtures import Mixtures
 from unlesion.doctor.examinations.modality import Modality
 from unlesion.doctor.examinations.slices import Slices
 from unlesion.doctor.examinations.subjects import Leakage, Numbers, SickSources
@@ -24,6 +25,7 @@ EXAMINATIONS: tuple[Examination, ...] = (
     VoxelValues(),
     Masks(),
     Geometries(),
+    Mixtures(),
     Orientation(),
     Modality(),
     Copies(),

@@ -65,6 +65,7 @@ class Numbers(Tabular):
                 mend="add healthy subjects",
             )
         yield from self._calibration(len(subjects_of(rows_with(seen, split="val", label="healthy"))))
+        yield from self._sources(seen)
         for label in ("healthy", "anomalous"):
             testing = subjects_of(rows_with(seen, split="test", label=label))
             if 0 < len(testing) < FEWEST_FOR_INTERVALS:
@@ -78,6 +79,37 @@ class Numbers(Tabular):
                     unit="subject",
                     value=float(len(testing)),
                 )
+
+    def _sources(self, seen: Sequence[Seen]) -> Iterable[Finding]:
+        """Sources that have few subjects of their own, where there are several."""
+        sources = sorted({one.entry.columns.get("source", "") for one in seen} - {""})
+        if len(sources) < 2:
+            return
+        few: dict[str, str] = {}
+        for source in sources:
+            own = [one for one in seen if one.entry.columns.get("source") == source]
+            counts = {
+                label: len(subjects_of(rows_with(own, split="test", label=label)))
+                for label in ("healthy", "anomalous")
+            }
+            said = [
+                _many(count, f"{label} subject")
+                for label, count in counts.items()
+                if 0 < count < FEWEST_FOR_INTERVALS
+            ]
+            if said:
+                few[source] = f"{' and '.join(said)} in split 'test'"
+        if few:
+            yield Finding(
+                code="subjects.few-in-source",
+                level="note",
+                where=tuple(few),
+                what=f"fewer than {FEWEST_FOR_INTERVALS} subjects to test on, so no intervals of its own",
+                detail=next(iter(few.values())),
+                mend="read its numbers as cases and not as rates",
+                of=len(sources),
+                unit="source",
+            )
 
     def _calibration(self, count: int) -> Iterable[Finding]:
         if count == 0:
