@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pydicom
 import pytest
+from pydicom.uid import RLELossless
 from tests.dicoms import AXIAL, CORONAL, SAGITTAL, head, save, series_of, slice_file
 
 from unlesion.errors import BadInput
@@ -80,6 +82,11 @@ def test_truncated_pixels(tmp_path, refuses):
     paths = save(series_of(head()), tmp_path / "s")
     paths[5].write_bytes(paths[5].read_bytes()[:-300])
     refuses(lambda: read_scan(tmp_path / "s"), "IM0005", "truncated")
+
+
+def test_a_header_that_promises_the_world(tmp_path, refuses):
+    (path,) = save([slice_file(head(1)[0], position=(0, 0, 0), Rows=65535, Columns=65535)], tmp_path)
+    refuses(lambda: read_scan(path), "4294836225 pixels promised")
 
 
 def test_a_truncated_header(tmp_path, refuses):
@@ -218,3 +225,29 @@ def test_a_file_without_preamble_and_without_meta(tmp_path):
         pydicom.dcmwrite(path, data, implicit_vr=True, little_endian=True)
         assert path.read_bytes()[128:132] != b"DICM"
     assert read_scan(tmp_path / "s").voxels.shape == (1, 20, 18, 8)
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_damaged_files_are_bad_input_and_nothing_else(packed, tmp_path):
+    """Cut off anywhere, or with bytes changed anywhere: a scan or one line, never another exception."""
+    files = series_of(head(3))
+    if packed:
+        for data in files:
+            data.compress(RLELossless, generate_instance_uid=False)
+    paths = save(files, tmp_path / "c" / "s")
+    whole = paths[1].read_bytes()
+    rng = np.random.default_rng(0)
+    outcomes = set()
+    for number in range(60):
+        broken = bytearray(whole[: rng.integers(0, len(whole))] if number % 2 else whole)
+        for place in rng.integers(0, max(len(broken), 1), size=0 if number % 2 else 8):
+            broken[place] = rng.integers(0, 256)
+        paths[1].write_bytes(broken)
+        for read in (lambda: read_scan(tmp_path / "c" / "s"), lambda: Cohort.open(tmp_path / "c")[0].read()):
+            try:
+                read()
+                outcomes.add("read")
+            except BadInput as error:
+                assert "\n" not in str(error)
+                outcomes.add("refused")
+    assert outcomes == {"read", "refused"}

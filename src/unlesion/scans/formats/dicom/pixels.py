@@ -15,6 +15,9 @@ from unlesion.errors import BadInput
 from unlesion.scans.checks import reason
 from unlesion.scans.formats.dicom.header import Frame
 
+# No file holds more pixels than this for each of its bytes, however it is compressed.
+_MOST_PACKED = 2000
+
 
 def read_frames(frames: Sequence[Frame]) -> NDArray[np.float32]:
     """The images of frames, each file decoded once.
@@ -29,6 +32,7 @@ def read_frames(frames: Sequence[Frame]) -> NDArray[np.float32]:
     Raises:
         BadInput: truncated, a compression that cannot be decoded, or pixels of another size than said.
     """
+    _check_length(frames)
     out = np.empty((len(frames), frames[0].rows, frames[0].columns), dtype=np.float32)
     wanted: defaultdict[Path, dict[int, int]] = defaultdict(dict)
     for slot, frame in enumerate(frames):
@@ -36,6 +40,17 @@ def read_frames(frames: Sequence[Frame]) -> NDArray[np.float32]:
     for path, slots in wanted.items():
         _fill(out, path, slots)
     return out
+
+
+def _check_length(frames: Sequence[Frame]) -> None:
+    """Refuse headers that promise more than their files can hold, before memory is asked for."""
+    promised = sum(frame.rows * frame.columns for frame in frames)
+    there = sum(path.stat().st_size for path in {frame.path for frame in frames})
+    if promised > there * _MOST_PACKED:
+        raise BadInput(
+            f"{frames[0].path}: {promised} pixels promised by the header, {there} bytes in the files; truncated, so "
+            "copy or export it again"
+        )
 
 
 def _fill(out: NDArray[np.float32], path: Path, slots: dict[int, int]) -> None:
