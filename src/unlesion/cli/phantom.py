@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from unlesion.cli.console import Console
 from unlesion.cli.options import Jobs, Out, Quiet, Seed, Where, open_cohort, split_words, workers
 from unlesion.errors import BadInput, UnlesionError
+
+if TYPE_CHECKING:
+    from unlesion.phantom.implant import Sizes
 
 
 def command(
@@ -18,26 +21,35 @@ def command(
         int | None, typer.Option("--n", min=1, help="Number of virtual subjects; 100 if left out.")
     ] = None,
     modality: Annotated[
-        str | None, typer.Option("--modality", help="T1, T2, FLAIR (if left out), PD; several by commas.")
+        str | None,
+        typer.Option("--modality", help="T1, T2, FLAIR, PD; several by commas. FLAIR, or all with --grid."),
     ] = None,
+    grid: Annotated[
+        bool, typer.Option("--grid", help="Every virtual subject on four scanners, in every modality.")
+    ] = False,
     on: Annotated[
         Path | None,
-        typer.Option("--on", metavar="COHORT", help="Implant lesions into its healthy test and val scans."),
+        typer.Option(
+            "--on", metavar="COHORT", help="Implant lesions into healthy test and val scans of a cohort."
+        ),
     ] = None,
     where: Where = None,
     pathologies: Annotated[
-        str | None, typer.Option("--pathologies", metavar="A,B", help="With --on: which; all if left out.")
+        str | None,
+        typer.Option(
+            "--pathologies", metavar="A,B", help="Which, or all; four of them, with --on all, if left out."
+        ),
     ] = None,
     sizes: Annotated[
         str | None,
-        typer.Option("--sizes", metavar="ML", help="With --on: ml, a range 0.5-20 or a list 0.1,1,10."),
+        typer.Option("--sizes", metavar="ML", help="Volumes in ml: a range 0.5-20 or a list 0.1,1,10."),
     ] = None,
     per_scan: Annotated[
         int | None,
         typer.Option(
             "--per-scan",
             min=1,
-            help="With --on: copies with a lesion of each; volumes: one a pathology, slices: 1.",
+            help="With --on: lesions for each scan, one a copy; a volume gets each pathology once, a slice 1.",
         ),
     ] = None,
     seed: Seed = 0,
@@ -45,14 +57,65 @@ def command(
     quiet: Quiet = False,
 ) -> None:
     """Make virtual brains, or lesions in real healthy scans, with masks and true healthy twins."""
-    if on is None:
-        _virtual(out, n or 100, modality or "FLAIR", where, pathologies, sizes, per_scan, seed, jobs, quiet)
-        return
-    if n is not None or modality is not None:
-        raise BadInput("--n and --modality are for virtual cohorts; with --on choose scans by --where")
-    from unlesion.phantom.implant import Sizes, write_implants
+    from unlesion.phantom.implant import Sizes
 
+    names = split_words(pathologies)
     chosen = Sizes.parse(sizes) if sizes else None
+    if on is None:
+        if where or per_scan:
+            raise BadInput("--where and --per-scan need --on COHORT, the scans to implant into")
+        _virtual(out, n or 100, split_words(modality), grid, names, chosen, seed, jobs, quiet)
+        return
+    if n is not None or modality is not None or grid:
+        raise BadInput(
+            "--n, --modality and --grid are for virtual cohorts; with --on choose scans by --where"
+        )
+    _implant(on, out, where, names, chosen, per_scan, seed, jobs, quiet)
+
+
+def _virtual(
+    out: Path,
+    n: int,
+    modalities: tuple[str, ...],
+    grid: bool,
+    names: tuple[str, ...],
+    sizes: Sizes | None,
+    seed: int,
+    jobs: int,
+    quiet: bool,
+) -> None:
+    from unlesion.phantom import MODALITIES, SCANNERS, write_cohort, write_grid
+
+    console = Console(quiet=quiet, out=out)
+    write = write_grid if grid else write_cohort
+    with workers(jobs) as executor:
+        manifest = write(
+            n,
+            out,
+            seed=seed,
+            modality=modalities or (MODALITIES if grid else ("FLAIR",)),
+            pathologies=names or None,
+            sizes=sizes,
+            executor=executor,
+            bars=console.bars,
+        )
+    images = f", each on {len(SCANNERS)} scanners" if grid else ""
+    console.tell(f"{manifest}: {n} virtual subjects{images}")
+
+
+def _implant(
+    on: Path,
+    out: Path,
+    where: list[str] | None,
+    names: tuple[str, ...],
+    sizes: Sizes | None,
+    per_scan: int | None,
+    seed: int,
+    jobs: int,
+    quiet: bool,
+) -> None:
+    from unlesion.phantom.implant import write_implants
+
     cohort = open_cohort(on, where=where)
     console = Console(quiet=quiet, out=out)
     for warning in cohort.warnings:
@@ -62,8 +125,8 @@ def command(
             cohort,
             out,
             seed=seed,
-            pathologies=split_words(pathologies),
-            sizes=chosen,
+            pathologies=names or ("all",),
+            sizes=sizes,
             per_scan=per_scan,
             executor=executor,
             bars=console.bars,
@@ -78,29 +141,3 @@ def command(
         if any(failure.ours for failure in done.failures):
             raise UnlesionError(f"{message}; some by a failure of ours: please report it with the log file")
         raise BadInput(message)
-
-
-def _virtual(
-    out: Path,
-    n: int,
-    modality: str,
-    where: list[str] | None,
-    pathologies: str | None,
-    sizes: str | None,
-    per_scan: int | None,
-    seed: int,
-    jobs: int,
-    quiet: bool,
-) -> None:
-    from unlesion.phantom import write_cohort
-
-    if where or pathologies or sizes or per_scan:
-        raise BadInput(
-            "--where, --pathologies, --sizes and --per-scan need --on COHORT, the scans to implant into"
-        )
-    console = Console(quiet=quiet, out=out)
-    with workers(jobs) as executor:
-        manifest = write_cohort(
-            n, out, seed=seed, modality=split_words(modality), executor=executor, bars=console.bars
-        )
-    console.tell(f"{manifest}: {n} virtual subjects")

@@ -15,11 +15,11 @@ from typing import Any
 
 from unlesion.errors import BadInput, UnlesionError
 from unlesion.files import write_json, write_text
+from unlesion.phantom.design import known_pathologies
 from unlesion.phantom.implant.anatomy import RealAnatomy, anatomy_of
 from unlesion.phantom.implant.files import check_family, link_or_copy, write_mask, write_scan
 from unlesion.phantom.implant.make import make_implant
 from unlesion.phantom.implant.plan import Implant, Sizes, plan_implants
-from unlesion.phantom.pathologies import PATHOLOGIES
 from unlesion.prepare import Failure
 from unlesion.progress import Bars, silent, track
 from unlesion.scans import Cohort, Entry, Scan
@@ -60,7 +60,7 @@ def write_implants(
     out: Path,
     *,
     seed: int = 0,
-    pathologies: Sequence[str] = (),
+    pathologies: Sequence[str] = ("all",),
     sizes: Sizes | None = None,
     per_scan: int | None = None,
     executor: Executor | None = None,
@@ -76,7 +76,7 @@ def write_implants(
         cohort: with healthy scans in split test.
         out: folder to write.
         seed: which lesions.
-        pathologies: names of `PATHOLOGIES`; all if empty.
+        pathologies: names of `PATHOLOGIES`, or ("all",).
         sizes: volumes in ml; all if None.
         per_scan: lesions (one a copy) for each scan; for volumes each pathology once, for slices 1 if None.
         executor: where the work is done; in this process if None.
@@ -86,7 +86,7 @@ def write_implants(
         BadInput: no healthy test scan, an unknown pathology, or `out` cannot be written.
     """
     out = Path(out)
-    names = _known(pathologies)
+    names = known_pathologies(pathologies)
     healthy = cohort.select(label="healthy")
     _check(cohort, healthy, out)
     targets = [entry for split in SPLITS for entry in healthy if entry.split == split]
@@ -120,13 +120,6 @@ def write_implants(
         failures=tuple(failures),
         warnings=tuple(warnings),
     )
-
-
-def _known(pathologies: Sequence[str]) -> list[str]:
-    unknown = [name for name in pathologies if name not in PATHOLOGIES]
-    if unknown:
-        raise BadInput(f"pathology {unknown[0]!r} is not known; choose from {', '.join(PATHOLOGIES)}")
-    return list(pathologies) or list(PATHOLOGIES)
 
 
 def _check(cohort: Cohort, healthy: Cohort, out: Path) -> None:
