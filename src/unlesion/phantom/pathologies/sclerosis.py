@@ -51,7 +51,8 @@ def _plaque(anatomy: Anatomy, place: Reals, outward: Reals, scale: float, rng: n
     axes = random_axes(rng, outward[(slice(None), *index)].astype(np.float64) if touching else None)
     window, part = anatomy.fine.window(centre, length + 6)
     small = min(1.0, length / 3)
-    distance = ellipsoid(part, centre, radii, axes) + 0.4 * small * cloud(
+    wobble = 0.4 * small * max(1.0, length / 5)
+    distance = ellipsoid(part, centre, radii, axes) + wobble * cloud(
         part, (5.0, 3.0), rng, within=around(centre, 30)
     )
     tissue = np.clip(1.25 * anatomy.white[window] + 0.35 * anatomy.grey[window], 0, 1)
