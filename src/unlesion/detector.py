@@ -142,7 +142,7 @@ class Detector:
         evidence = self.evidence(prepared, device=device)
         scorer = self.scorers["native"]
         on_slices = scorer.map(evidence)
-        score = scorer.scan_score(on_slices, prepared.roi)
+        score = scorer.scan_score(on_slices, prepared.roi, latent=evidence.latent)
         anomaly = prepared.restore(on_slices)
         healthy = None if evidence.healthy is None else prepared.restore_healthy(evidence.healthy)
         warnings = [*scan.warnings, *prepared.warnings]
@@ -188,7 +188,7 @@ class Detector:
         out = {}
         for name, scorer in self.scorers.items():
             after, before = scorer.map(evidence), scorer.map(evidence, post=False)
-            score = scorer.scan_score(after, prepared.roi)
+            score = scorer.scan_score(after, prepared.roi, latent=evidence.latent)
             out[name] = (prepared.restore(after), prepared.restore(before), float(score))
         return out
 

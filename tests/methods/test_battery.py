@@ -14,6 +14,9 @@ from unlesion.methods.base import StepContext
 from unlesion.methods.batch import Batch, Evidence
 from unlesion.methods.registry import describe, get_method, method_names
 
+# What scan scores of codes need; see `unlesion.scoring.latent`.
+CODES = ("mu", "log_sigma", "mu_redrawn", "log_sigma_redrawn")
+
 assert toy.Toy.name in method_names()
 NAMES = method_names()
 METHODS = pytest.mark.parametrize("name", NAMES)
@@ -62,6 +65,8 @@ def test_shapes_channels_and_roi(name: str, channels: int, dims: int) -> None:
         assert (value[outside[:, 0]] == 0).all()
     for code in found.latent.values():
         assert code.ndim == 2 and len(code) == 3
+    if method.codes_distribution:
+        assert {found.latent[name].shape for name in CODES} == {found.latent["mu"].shape}
 
 
 @METHODS

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch.distributions import Normal, kl_divergence
 
-from tests.methods.scenes import blob_batch, built, pick, tiny, train
+from tests.methods.scenes import blob_batch, built, make_batch, pick, tiny, train
 from unlesion.methods.base import InputSpec, StepContext, count_parameters
 from unlesion.methods.variational.network import divergence
 from unlesion.methods.variational.vae import VariationalAutoEncoder
@@ -105,6 +105,20 @@ def test_combi_is_squared_error_times_blurred_gradient() -> None:
     assert set(found.maps) == {"kl_gradient", "elbo_gradient", "combi"}
     sharp = tiny("vae", smoothing=0.0).explain(network, batch).maps["kl_gradient"]
     torch.testing.assert_close(blur_inside(sharp[:, None], batch.roi, 1.0)[:, 0], found.maps["kl_gradient"])
+
+
+@pytest.mark.parametrize("name", ["vae", "cevae", "si-vae", "ra"])
+def test_the_redrawings_code_is_what_the_encoder_says_of_it(name: str) -> None:
+    method = tiny(name)
+    network = built(method)
+    batch = blob_batch(3)
+    train(method, network, batch, steps=2)
+    found = method.explain(network, batch)
+    assert found.healthy is not None
+    again = method.explain(network, make_batch(found.healthy, batch.roi)).latent
+    for code in ("mu", "log_sigma"):
+        torch.testing.assert_close(found.latent[f"{code}_redrawn"], again[code], rtol=1e-4, atol=1e-5)
+        assert not torch.allclose(found.latent[f"{code}_redrawn"], found.latent[code])
 
 
 def test_drawn_codes_come_from_each_images_seed() -> None:

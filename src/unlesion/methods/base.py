@@ -131,6 +131,8 @@ class Method(ABC):
             "image_size" and "batch" (images per step).
         native: the method's own scoring: settings of `ScoringConfig`, such as {"rule": "residual"}.
         draws_healthy: False for methods that draw no healthy image.
+        codes_distribution: True for methods whose latent evidence has `mu` and `log_sigma` of the image's code
+            and `mu_redrawn` and `log_sigma_redrawn` of the healthy image's, for latent scan scores.
     """
 
     name: ClassVar[str]
@@ -141,6 +143,7 @@ class Method(ABC):
     presets: ClassVar[Mapping[str, Mapping[str, Any]]]
     native: ClassVar[Mapping[str, Any]] = {"rule": "residual"}
     draws_healthy: ClassVar[bool] = True
+    codes_distribution: ClassVar[bool] = False
     # Raised whenever results change: recorded rows of older code are not reused.
     version: ClassVar[int] = 1
     Config: ClassVar[type[MethodConfig]]

@@ -50,6 +50,8 @@ class ScoringConfig(BaseModel):
         pool: how a map becomes the scan score: mean of the highest `pool_fraction` of the roi's pixels
             ("top"), their mean, or their maximum.
         pool_fraction: for `pool="top"`.
+        scan: what the scan score is made of: the pooled "map", or how far the code of the redrawn scan lies
+            from the scan's, pooled over its slices (variational methods only).
         post: post-processing.
     """
 
@@ -63,6 +65,7 @@ class ScoringConfig(BaseModel):
     channels: Literal["mean", "max"] = "mean"
     pool: Literal["top", "mean", "max"] = "top"
     pool_fraction: float = Field(default=0.01, gt=0, le=1)
+    scan: Literal["map", "latent-l2", "latent-cosine", "latent-kl", "latent-w2", "latent-fisher-rao"] = "map"
     post: PostConfig = PostConfig()
 
     @field_validator("rule")

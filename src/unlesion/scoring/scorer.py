@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from unlesion.scoring.config import ScoringConfig
 from unlesion.scoring.evidence import Floats, Mask, ScanEvidence
+from unlesion.scoring.latent import dissimilarity
 from unlesion.scoring.normative import NormativeModel
 from unlesion.scoring.post import post_process
 from unlesion.scoring.rules import is_signed, signal_of, take_sign
@@ -82,9 +83,30 @@ class Scorer:
             out, prepared.roi, spacing=prepared.spacing, slice_mm=prepared.slice_mm, config=config.post
         )
 
-    def scan_score(self, maps: NDArray[np.floating[Any]], roi: Mask) -> float:
-        """One number for a scan: how unusual its most unusual part is; 0 for an empty roi."""
-        return pool_map(maps, roi, pool=self.config.pool, fraction=self.config.pool_fraction)
+    def scan_score(
+        self,
+        maps: NDArray[np.floating[Any]],
+        roi: Mask,
+        *,
+        latent: Mapping[str, Floats] | None = None,
+    ) -> float:
+        """One number for a scan: how unusual its most unusual part is; 0 for an empty roi.
+
+        Args:
+            maps: (S, H, W), what `map` returned.
+            roi: (S, H, W).
+            latent: the evidence's codes, which `ScoringConfig.scan` may ask for; then slices are pooled as
+                pixels are.
+
+        Raises:
+            BadInput: the method gives no codes to score.
+        """
+        config = self.config
+        if config.scan == "map":
+            return pool_map(maps, roi, pool=config.pool, fraction=config.pool_fraction)
+        slices = dissimilarity(config.scan, latent or {})
+        there = np.asarray(roi.any(axis=(1, 2)))
+        return pool_map(slices, there, pool=config.pool, fraction=config.pool_fraction)
 
     def state_dict(self) -> dict[str, Floats]:
         """What was learnt, by name; empty for rules without anything to learn."""

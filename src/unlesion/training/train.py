@@ -131,7 +131,12 @@ def train(
         minutes = DEFAULT_MINUTES
     scoring = nested(chosen.get("scoring", {}))
     # Refused now and not after minutes of training.
-    validated(ScoringConfig, merged(dict(method_class.native), scoring), what="scoring")
+    wanted = validated(ScoringConfig, merged(dict(method_class.native), scoring), what="scoring")
+    if wanted.scan != "map" and not method_class.codes_distribution:
+        raise BadInput(
+            f"scoring.scan={wanted.scan}: {method} gives no distribution of codes; use scoring.scan=map, or a "
+            "variational method"
+        )
     device = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
     identity = {
         "method": method,
@@ -382,7 +387,7 @@ def _scorers(method: Method, over: Mapping[str, Any]) -> dict[str, Scorer]:
     native = validated(ScoringConfig, merged(dict(method.native), over), what="scoring")
     scorers = {"native": make_scorer(native)}
     if method.draws_healthy:
-        # Shared scoring differs by its rule alone: post-processing and pooling are common.
-        plain = ScoringConfig(post=native.post, pool=native.pool, pool_fraction=native.pool_fraction)
-        scorers["shared"] = make_scorer(plain)
+        # Shared scoring is the same for all methods: post-processing and pooling are common, or the user's.
+        common = {name: value for name, value in over.items() if name in ("post", "pool", "pool_fraction")}
+        scorers["shared"] = make_scorer(validated(ScoringConfig, common, what="scoring"))
     return scorers

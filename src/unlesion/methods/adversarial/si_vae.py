@@ -95,6 +95,7 @@ class SoftIntroVAE(Method):
         "paper": {"image_size": 128, "batch": 8},
     }  # fmt: skip
     native = {"rule": "residual"}
+    codes_distribution = True
     # Whether images go through the network one at a time at detection.
     one_by_one: ClassVar[bool] = False
     Config: ClassVar[type[MethodConfig]] = IntrospectiveConfig
@@ -161,10 +162,17 @@ class SoftIntroVAE(Method):
         # Noise of 0 is the mean code.
         redrawn = [network.decoder(seen.draw(drawn)) * roi for drawn in noise.unbind(1)]
         maps = [self._maps(network, images, healthy, roi) for healthy in redrawn]
+        healthy = torch.stack(redrawn).mean(0)
+        again = network.encode(healthy)
         return Evidence(
-            healthy=torch.stack(redrawn).mean(0),
+            healthy=healthy,
             maps={name: torch.stack([each[name] for each in maps]).mean(0) for name in maps[0]},
-            latent={"mu": seen.mean, "log_sigma": seen.log_sigma},
+            latent={
+                "mu": seen.mean,
+                "log_sigma": seen.log_sigma,
+                "mu_redrawn": again.mean,
+                "log_sigma_redrawn": again.log_sigma,
+            },
         )
 
     def _maps(

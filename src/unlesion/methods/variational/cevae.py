@@ -86,5 +86,5 @@ class ContextEncodingVAE(VariationalAutoEncoder):
                 "elbo_gradient": found.elbo,
                 "combi": residual.mean(1) * found.elbo,
             },
-            latent={"mu": found.mean, "log_sigma": found.log_sigma},
+            latent=found.codes,
         )

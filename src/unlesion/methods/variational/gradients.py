@@ -22,15 +22,13 @@ class GradientEvidence:
         healthy: reconstruction from the mean code, (B, C, ...), 0 outside the roi.
         kl: |dKL/dx|, mean over the channels, blurred, (B, ...).
         elbo: |d(error + beta · KL)/dx|, likewise.
-        mean: (B, latent).
-        log_sigma: (B, latent).
+        codes: the four of latent evidence: `mu`, `log_sigma`, and both of the reconstruction, `…_redrawn`.
     """
 
     healthy: Tensor
     kl: Tensor
     elbo: Tensor
-    mean: Tensor
-    log_sigma: Tensor
+    codes: dict[str, Tensor]
 
 
 def gradient_maps(
@@ -70,6 +68,14 @@ def gradient_maps(
         else:
             total = error(healthy, images, roi).sum()
         (error_gradient,) = torch.autograd.grad(total, images)
+    with asking(network):
+        mean_redrawn, log_sigma_redrawn = network.encode(healthy * batch.roi)  # type: ignore[operator]
+    latent = {
+        "mu": mean,
+        "log_sigma": log_sigma,
+        "mu_redrawn": mean_redrawn,
+        "log_sigma_redrawn": log_sigma_redrawn,
+    }
     roi = batch.roi
     kl_map = blur_inside(kl_gradient.abs().mean(1, keepdim=True), roi, smoothing)
     elbo_map = blur_inside((error_gradient + beta * kl_gradient).abs().mean(1, keepdim=True), roi, smoothing)
@@ -77,6 +83,5 @@ def gradient_maps(
         healthy=healthy.detach().float() * roi,
         kl=kl_map[:, 0],
         elbo=elbo_map[:, 0],
-        mean=mean.detach(),
-        log_sigma=log_sigma.detach(),
+        codes={name: code.detach() for name, code in latent.items()},
     )

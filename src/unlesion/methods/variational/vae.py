@@ -75,6 +75,7 @@ class VariationalAutoEncoder(Method):
         "paper": {"image_size": 128, "batch": 8},
     }  # fmt: skip
     native = {"rule": "residual"}
+    codes_distribution = True
     Config: ClassVar[type[MethodConfig]] = VariationalConfig
     config: VariationalConfig
 
@@ -136,7 +137,7 @@ class VariationalAutoEncoder(Method):
         return Evidence(
             healthy=found.healthy,
             maps={"kl_gradient": found.kl, "elbo_gradient": found.elbo, "combi": combi},
-            latent={"mu": found.mean, "log_sigma": found.log_sigma},
+            latent=found.codes,
         )
 
     def _error(self, drawn: Tensor, images: Tensor, roi: Tensor) -> Tensor:
