@@ -104,3 +104,12 @@ def test_each_pathology_is_compared_alone(tmp_path: Path) -> None:
     }
     assert shape == {"anomalous": 0.75, "flat": 1.0}
     assert {row.comparison.partition(" ")[0] for row in rows} == {"anomalous", "blob", "flat"}
+
+
+def test_the_modality_tells(tmp_path: Path) -> None:
+    cohort = plant(tmp_path, healthy=10, anomalous=10)
+    for row in cohort.of("test", "anomalous"):
+        row["modality"] = "FLAIR"
+    found = cohort.examine()["confound.modality"]
+    assert found.value == 1.0
+    assert found.n == 20

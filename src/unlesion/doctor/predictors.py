@@ -37,10 +37,10 @@ PIXELS = {
 
 # Columns of the manifest; sites and the like are turned into numbers, see `shares`.
 NUMBERS = ("age",)
-CATEGORIES = ("source", "site", "sex", "modality", "scanner")
+CATEGORIES = ("source", "site", "sex", "scanner")
 
 # These predict by shares learnt from other subjects, which only ever err towards an AUROC below 0.5.
-BY_SHARES = (*CATEGORIES, "position in eighths", "file format")
+BY_SHARES = (*CATEGORIES, "modality", "position in eighths", "file format")
 
 # Folds of subjects: what a category says of a subject is learnt from others.
 FOLDS = 5

@@ -12,7 +12,7 @@ import numpy as np
 from unlesion.doctor.auroc import FEWEST_SUBJECTS, Separation, separation
 from unlesion.doctor.examination import Measured, Seen
 from unlesion.doctor.finding import Finding
-from unlesion.doctor.predictors import BY_SHARES, measure, predictors
+from unlesion.doctor.predictors import BY_SHARES, measure, predictors, shares
 from unlesion.doctor.sight import Sight
 
 # A predictor is telling if its whole interval lies outside: 0.08 tells as much as 0.92.
@@ -65,8 +65,9 @@ class Confounds(Measured):
 
     def table(self, seen: Sequence[Seen]) -> list[Confound]:
         """Every predictor on every comparison, the most telling first."""
-        out = []
-        for comparison, pairs in _comparisons(self.known(seen)):
+        known = self.known(seen)
+        out = _by_modality(known)
+        for comparison, pairs in _comparisons(known):
             rows = [one for one, _ in pairs]
             anomalous = np.asarray([one.entry.label == "anomalous" for one in rows])
             subjects = [one.entry.subject for one in rows]
@@ -97,6 +98,19 @@ def findings_of(table: Sequence[Confound]) -> Iterable[Finding]:
 
 
 Pairs = list[tuple[Seen, Any]]
+
+
+def _by_modality(known: Pairs) -> list[Confound]:
+    """What the modality alone tells, over all of them; within one it tells nothing."""
+    tested = [pair for pair in known if pair[0].entry.split == "test"]
+    rows = [one for one, _ in (tested if _enough(tested) else known)]
+    names = ["+".join(one.group) for one in rows]
+    anomalous = np.asarray([one.entry.label == "anomalous" for one in rows])
+    if len(set(names)) < 2 or not all(names) or anomalous.all() or not anomalous.any():
+        return []
+    subjects = [one.entry.subject for one in rows]
+    found = separation(shares(names, anomalous, subjects), anomalous, subjects)
+    return [Confound(comparison="anomalous against healthy (all)", predictor="modality", found=found)]
 
 
 def _comparisons(known: Pairs) -> Iterable[tuple[str, Pairs]]:

@@ -103,6 +103,7 @@ class NearCopies(Thumbnails):
                 splits = {group[a].entry.split, group[b].entry.split}
                 found = across if len(splits) > 1 else within
                 found.setdefault(group[a].key, f"as {group[b].key}")
+                found.setdefault(group[b].key, f"as {group[a].key}")
         if across:
             yield Finding(
                 code="duplicates.near-across-splits",
@@ -189,9 +190,10 @@ def _pairs(group: list[Seen], thumbnails: NDArray[Any]) -> Iterable[tuple[int, i
     )
     rest = unit(rest)
     limit = np.where(others >= FEWEST_OTHERS, COPY, COPY_OF_FEW)
-    for start in range(0, len(rest), _BLOCK):
-        alike = rest[start : start + _BLOCK] @ rest.T
-        high = alike > np.maximum(limit[start : start + _BLOCK, None], limit[None, :])
-        high &= subjects[start : start + _BLOCK, None] != subjects[None, :]
-        for a, b in zip(*np.nonzero(high), strict=True):
-            yield int(a) + start, int(b)
+    for row in range(0, len(rest), _BLOCK):
+        for column in range(row, len(rest), _BLOCK):
+            a, b = slice(row, row + _BLOCK), slice(column, column + _BLOCK)
+            high = rest[a] @ rest[b].T > np.maximum(limit[a, None], limit[None, b])
+            high &= subjects[a, None] != subjects[None, b]
+            for left, right in zip(*np.nonzero(high), strict=True):
+                yield int(left) + row, int(right) + column
