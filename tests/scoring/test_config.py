@@ -35,6 +35,13 @@ def test_bad_settings_are_refused(values: dict[str, object]) -> None:
         ScoringConfig.model_validate(values)
 
 
+def test_records_from_before_latent_scan_scores_keep_their_identity() -> None:
+    assert "scan" not in ScoringConfig().model_dump(mode="json")
+    config = ScoringConfig(scan="latent-w2")
+    assert config.model_dump(mode="json")["scan"] == "latent-w2"
+    assert ScoringConfig.model_validate(config.model_dump(mode="json")) == config
+
+
 def test_round_trip_through_json() -> None:
     config = ScoringConfig(rule="map:z", sign="bright", post=PostConfig(median_mm=0))
     assert ScoringConfig.model_validate(config.model_dump(mode="json")) == config

@@ -3,9 +3,17 @@
 from __future__ import annotations
 
 import re
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    field_validator,
+    model_serializer,
+    model_validator,
+)
 
 _FACTOR = re.compile(r"residual|ssim|map:[A-Za-z0-9_.-]+")
 
@@ -67,6 +75,14 @@ class ScoringConfig(BaseModel):
     pool_fraction: float = Field(default=0.01, gt=0, le=1)
     scan: Literal["map", "latent-l2", "latent-cosine", "latent-kl", "latent-w2", "latent-fisher-rao"] = "map"
     post: PostConfig = PostConfig()
+
+    @model_serializer(mode="wrap")
+    def _without_what_came_later(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leaves `scan` out where it is the default: what was recorded before it came stays the same record."""
+        out: dict[str, Any] = dump(self)
+        if self.scan == "map":
+            out.pop("scan", None)
+        return out
 
     @field_validator("rule")
     @classmethod
