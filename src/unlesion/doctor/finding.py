@@ -45,13 +45,21 @@ class Finding:
 
     @property
     def sentence(self) -> str:
-        """What was found, with how many and the first of them: "38 of 244 scans: … (first: x)"."""
-        if not self.where or (len(self.where) == 1 and (self.of or 1) == 1):
-            return f"{self.what}{f' ({self.detail})' if self.detail else ''}"
-        units = self.unit if (self.of or len(self.where)) == 1 else f"{self.unit}s"
-        count = str(len(self.where)) if self.of is None else f"{len(self.where)} of {self.of}"
-        first = f"first: {self.where[0]}" + (f": {self.detail}" if self.detail else "")
-        return f"{count} {units}: {self.what} ({first})"
+        """What was found, with how many (where a share makes sense) and the first of them.
+
+        Such as "38 of 244 scans: … (first: x)".
+        """
+        detail = f" ({self.detail})" if self.detail else ""
+        if not self.where or (len(self.where) == 1 and self.of == 1):
+            return f"{self.what}{detail}"
+        first = self.where[0] + (f": {self.detail}" if self.detail else "")
+        if len(self.where) > 1:
+            first = f"first: {first}"
+        if self.of is None:
+            return f"{self.what} ({first})"
+        return (
+            f"{len(self.where)} of {self.of} {self.unit}{'' if self.of == 1 else 's'}: {self.what} ({first})"
+        )
 
     def to_json(self) -> dict[str, Any]:
         """As plain JSON."""
