@@ -25,7 +25,7 @@ from unlesion.progress import Bars, silent, track
 from unlesion.scans import Cohort, Entry, Scan
 
 # Raised whenever the same seed would give other voxels; implants of another generator are made anew.
-GENERATOR = 1
+GENERATOR = 2
 
 COLUMNS = ["path", "mask_path", "roi_path", "twin_path", "source", "subject", "scan", "position", "modality"]
 COLUMNS += ["label", "pathology", "split", "size_ml", "size_mm2", "asked_ml", "contrast", "strength"]

@@ -11,10 +11,13 @@ from unlesion.phantom.implant.anatomy import RealAnatomy
 from unlesion.phantom.implant.blending import Blended, blend_in
 from unlesion.phantom.implant.plan import Implant, ball_of_section, slab_volume
 from unlesion.phantom.pathologies import PATHOLOGIES
+from unlesion.phantom.pathologies.ventricles import ventricles
 from unlesion.seeds import seed_of
 
 # A lesion may miss the volume asked for by this factor before another place is tried, so many times.
 _CLOSE, _TRIES = 1.35, 4
+# A slice may cut little of the ventricles; more than this share of what it cuts is no enlargement any more but a disc.
+_WIDEST = 0.8
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -44,6 +47,8 @@ def make_implant(real: RealAnatomy, implant: Implant) -> Implanted:
         wanted = slab_volume(wanted, real.anatomy.space.extent[2])
         # The limits of a pathology are those of whole lesions, not of what a slab holds of them.
         pathology = replace(pathology, smallest_ml=0.0, largest_ml=np.inf)
+        if implant.pathology == ventricles.name:
+            wanted = min(wanted, _WIDEST * _ventricles_ml(real))
     best: Implanted | None = None
     for attempt in range(_TRIES):
         rng = np.random.default_rng(seed_of(implant.seed, "place", attempt))
@@ -60,6 +65,12 @@ def make_implant(real: RealAnatomy, implant: Implant) -> Implanted:
             "leave it out with --pathologies"
         )
     return best
+
+
+def _ventricles_ml(real: RealAnatomy) -> float:
+    """Volume of the ventricles in a scan, in ml."""
+    anatomy = real.anatomy
+    return float((anatomy.from_ventricles <= 0).sum()) * anatomy.space.spacing**3 / 1000
 
 
 def _measured(real: RealAnatomy, blended: Blended) -> Implanted:

@@ -91,14 +91,16 @@ def find_tissue(image: Array, brain: NDArray[np.bool_], sizes: Sizes, *, modalit
     sigma = [0.0 if count == 1 else 0.5 / size for count, size in zip(image.shape, sizes, strict=True)]
     smooth = _inside_mean(image, brain, sigma)
     bias = np.ones(image.shape, np.float32)
-    levels = _levels(smooth[brain], modality, key)
+    inner = _inner(brain, sizes)
+    levels = _levels(smooth[inner], modality, key)
     slow = [0.0 if count == 1 else BIAS_MM / size for count, size in zip(image.shape, sizes, strict=True)]
     for _ in range(2):
         parts = fractions(smooth / bias, brain, levels, modality)
-        firm = brain & (np.maximum(parts["white"], parts["grey"]) > 0.9)
-        model = sum(parts[name] * np.float32(levels[name]) for name in parts)
-        bias = _slow_ratio(smooth, np.asarray(model), firm, slow)
-        levels = _levels((smooth / bias)[brain], modality, key)
+        # Whole tissues, not fractions: a bias taken for partial volume would hide itself.
+        solid = brain & (parts["fluid"] < 0.5)
+        model = np.where(parts["white"] > parts["grey"], levels["white"], levels["grey"]).astype(np.float32)
+        bias = _slow_ratio(smooth, model, solid, slow)
+        levels = _levels((smooth / bias)[inner], modality, key)
     parts = fractions(smooth / bias, brain, levels, modality)
     if modality == "FLAIR":
         parts = _coat(parts, brain, sizes)
@@ -147,16 +149,26 @@ def _levels(values: Array, modality: str, key: str) -> dict[str, float]:
     typical = np.array([getattr(look, name) for name in order], dtype=np.float64)
     scale = float(np.median(kept)) / float((look.white + look.grey) / 2)
     mixture = GaussianMixture(
-        3, means_init=(typical * scale)[:, None], weights_init=_weights(order), reg_covar=1e-4 * scale**2
+        3,
+        means_init=(typical * scale)[:, None],
+        weights_init=_weights(order),
+        reg_covar=1e-4 * scale**2,
+        random_state=0,
     )
     mixture.fit(kept)
     means = np.sort(mixture.means_[:, 0])
     found = dict(zip(order, (float(mean) for mean in means), strict=True))
-    # Fluid is thin in many slices: partial volume then hides its level, which the typical look bounds.
-    if modality in ("T1", "FLAIR"):
-        found["fluid"] = min(found["fluid"], 0.45 * min(found["white"], found["grey"]))
     if not all(b - a > 1e-3 * (high - low) for a, b in pairwise(means)):
         raise BadInput(f"{key}: white and grey matter look alike; implants need scans that show tissues")
+    # Fluid is thin in many places, where partial volume lifts it towards grey matter: its purest part counts, and
+    # on T1 and FLAIR it is dark, however little of it there is.
+    dark = order[0] == "fluid"
+    border = (found["fluid"] + found["grey"]) / 2
+    pure = kept[kept <= border] if dark else kept[kept >= border]
+    if pure.size:
+        found["fluid"] = float(np.percentile(pure, 8 if dark else 92))
+    if dark:
+        found["fluid"] = min(found["fluid"], 0.45 * min(found["white"], found["grey"]))
     return found
 
 
@@ -190,6 +202,15 @@ def _inside_mean(image: Array, brain: NDArray[np.bool_], sigma: list[float]) -> 
     weight = ndimage.gaussian_filter(brain.astype(np.float32), sigma, mode="constant")
     total = ndimage.gaussian_filter(np.where(brain, image, 0).astype(np.float32), sigma, mode="constant")
     return np.where(brain, total / np.maximum(weight, 1e-6), 0).astype(np.float32)
+
+
+def _inner(brain: NDArray[np.bool_], sizes: Sizes) -> NDArray[np.bool_]:
+    """The brain without its outermost two millimetres, which a mask may have cut through."""
+    axes = 2 if brain.shape[2] == 1 else 3
+    flat = np.pad(brain.reshape(brain.shape[:axes]), 1)
+    depth = ndimage.distance_transform_edt(flat, sampling=sizes[:axes])
+    inner = (depth[(slice(1, -1),) * axes] > 2.5).reshape(brain.shape)
+    return inner if inner.sum() > 0.3 * brain.sum() else brain
 
 
 def _coat(parts: dict[str, Array], brain: NDArray[np.bool_], sizes: Sizes) -> dict[str, Array]:
