@@ -210,3 +210,31 @@ def test_300_steps_without_a_nan(name: str, seed: int) -> None:
     losses = train(method, network, blob_batch(32, seed=seed), steps=150, per_step=4)
     assert all(math.isfinite(value) for values in losses.values() for value in values)
     assert all(bool(torch.isfinite(parameter).all()) for parameter in network.parameters())
+
+
+@GAME
+def test_masked_images_are_cut_to_the_roi_beside_them(name: str) -> None:
+    method = tiny(name, masked=True)
+    assert isinstance(method, SoftIntroVAE)
+    roi = blob_batch(3).roi
+    roi[1, :, :16] = False
+    drawn = torch.rand(6, 1, 32, 32) + 0.1
+    cut = method._cut(drawn, roi)
+    assert torch.equal(cut > 0, torch.cat([roi, roi]))
+    assert torch.equal(method._cut(drawn[:3], roi) > 0, roi)
+    whole = tiny(name, masked=False)
+    assert isinstance(whole, SoftIntroVAE)
+    assert whole._cut(drawn, roi) is drawn
+
+
+def test_masked_losses_do_not_see_what_is_drawn_outside() -> None:
+    method = tiny("si-vae", masked=True)
+    network = built(method).eval()
+    assert isinstance(network, IntrospectiveNetwork)
+    batch = blob_batch(4)
+    phases = [phase for stage in method.stages() for phase in stage.phases]
+    inside, decode = batch.roi[:1].float(), network.decoder.forward
+    before = [float(phase.loss(network, batch, context())["loss"].detach()) for phase in phases]
+    network.decoder.forward = lambda code: decode(code) + 9.0 * (1.0 - inside)  # type: ignore[method-assign]
+    after = [float(phase.loss(network, batch, context())["loss"].detach()) for phase in phases]
+    assert after == pytest.approx(before)

@@ -42,6 +42,8 @@ class IntrospectiveConfig(MethodConfig):
         schedule: of the learning rate in the game: "constant", "step" (a tenth after a fifteenth of the
             steps) or "cosine" to 0.
         clip_norm: largest norm of each optimiser's gradient; None does not clip.
+        masked: cut drawn images to the roi of the image beside them in the batch, so that nobody has to learn
+            outlines; False learns whole pictures, whose background is 0, as published.
         warmup: share of the budget that goes into a plain variational autoencoder before the game.
         log_variance_limit: log variances of codes stay within plus and minus this.
         ceiling: the brightest grey value that can be drawn; 1.5 is the brightest that recipes leave.
@@ -59,6 +61,7 @@ class IntrospectiveConfig(MethodConfig):
     learning_rate: float = Field(2e-4, gt=0)
     schedule: Literal["constant", "step", "cosine"] = "constant"
     clip_norm: float | None = Field(None, gt=0)
+    masked: bool = False
     warmup: float = Field(0.0, ge=0, lt=1)
     log_variance_limit: float = Field(10.0, gt=0)
     ceiling: float = Field(1.5, gt=0)
@@ -186,7 +189,7 @@ class SoftIntroVAE(Method):
         assert isinstance(network, IntrospectiveNetwork)
         images = batch.images * batch.roi
         seen = network.encode(images)
-        drawn = network.decoder(seen.draw(_noise(seen.mean, context)))
+        drawn = self._cut(network.decoder(seen.draw(_noise(seen.mean, context))), batch.roi)
         error, kl = squared_error(drawn, images).mean(), seen.divergence().mean()
         loss = self._scale * (self.config.beta_rec * error + self.config.beta_kl * kl)
         return {"loss": loss, "reconstruction": self._scale * error, "kl": kl}
@@ -202,11 +205,12 @@ class SoftIntroVAE(Method):
         # The decoder's turn draws from the same numbers.
         context.shared.update(code=code.detach(), prior=prior)
         with torch.no_grad():
-            fake = network.decoder(prior)
-        redrawn = network.decoder(code)
+            fake = self._cut(network.decoder(prior), batch.roi)
+        redrawn = self._cut(network.decoder(code), batch.roi)
         both = torch.cat([redrawn, fake])
         seen_both = network.encode_both(both.detach())
         drawn_both = network.decode_both(seen_both.draw(_noise(seen_both.mean, context)))
+        drawn_both = self._cut(drawn_both, batch.roi)
         # The target is not detached: through it, too, the encoder learns to redraw real images.
         kept = self._soft_exponential(squared_error(drawn_both, both), seen_both.divergence())
         error, kl = squared_error(redrawn, images).mean(), seen.divergence().mean()
@@ -233,16 +237,22 @@ class SoftIntroVAE(Method):
         config, scale = self.config, self._scale
         images = batch.images * batch.roi
         code, prior = self._codes(network, images, context)
-        both = network.decode_both(torch.cat([code, prior]))
+        both = self._cut(network.decode_both(torch.cat([code, prior])), batch.roi)
         seen_both = network.encode_both(both)
         kl = seen_both.divergence().mean()
         error = squared_error(both[: len(images)], images).mean()
         loss = scale * (config.beta_rec * error + config.beta_kl * kl)
         if config.gamma:
             codes = seen_both.draw(_noise(seen_both.mean, context)).detach()
-            again = squared_error(network.decode_both(codes), both.detach()).mean()
+            again = squared_error(self._cut(network.decode_both(codes), batch.roi), both.detach()).mean()
             loss = loss + scale * config.gamma * config.beta_rec * again
         return {"loss": loss, "reconstruction": scale * error, "kl": kl}
+
+    def _cut(self, drawn: Tensor, roi: Tensor) -> Tensor:
+        """Drawn images, one or two batches of them, without what lies outside the batch's roi."""
+        if not self.config.masked:
+            return drawn
+        return drawn * roi.repeat(len(drawn) // max(1, len(roi)), *[1] * (roi.ndim - 1))
 
     def _codes(
         self, network: IntrospectiveNetwork, images: Tensor, context: StepContext
