@@ -25,7 +25,7 @@ SIGNALS: dict[str, dict[str, float]] = {
     "blood": {"T1": 0.78, "T2": 0.35, "FLAIR": 0.50, "PD": 0.66},
 }
 # How mottled: standard deviation of the texture relative to the signal.
-_MOTTLING = {
+MOTTLING = {
     "oedema": 0.03,
     "tumour": 0.06,
     "necrosis": 0.035,
@@ -37,7 +37,7 @@ _MOTTLING = {
 }
 
 # How much of the tissue difference underneath is kept.
-_SHINE = {
+SHINE = {
     "oedema": 0.4,
     "tumour": 0.1,
     "necrosis": 0.0,
@@ -48,7 +48,7 @@ _SHINE = {
     "blood": 0.0,
 }
 # Of a texture at strength 1: relative to white matter's signal, and how fine (mm).
-_ROUGHNESS, _GRAIN_MM = 0.12, (2.4, 1.5)
+ROUGHNESS, GRAIN_MM = 0.12, (2.4, 1.5)
 
 
 def add_lesion(
@@ -73,16 +73,16 @@ def add_lesion(
                 out[patch.window],
                 patch.fraction,
                 patch.strength,
-                texture=cloud(part, _GRAIN_MM, rng, within=fine, falloff=1.0),
-                amplitude=_ROUGHNESS * appearance.white,
+                texture=cloud(part, GRAIN_MM, rng, within=fine, falloff=1.0),
+                amplitude=ROUGHNESS * appearance.white,
                 spacing=fine.spacing,
             )
             continue
         ratio = 1 + (SIGNALS[patch.kind][modality] - 1) * patch.strength
         background = out[patch.window]
         # Some of the grey-white difference shines through.
-        shine = _SHINE[patch.kind] * np.clip(background - appearance.white, -0.3, 0.3)
-        level = shine + appearance.white * ratio * (1 + _MOTTLING[patch.kind] * texture[patch.window])
+        shine = SHINE[patch.kind] * np.clip(background - appearance.white, -0.3, 0.3)
+        level = shine + appearance.white * ratio * (1 + MOTTLING[patch.kind] * texture[patch.window])
         out[patch.window] = blend(background, level.astype(np.float32), patch.fraction)
     return out
 

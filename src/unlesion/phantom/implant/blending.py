@@ -11,7 +11,7 @@ from scipy import ndimage
 from unlesion.phantom.implant.anatomy import RealAnatomy
 from unlesion.phantom.implant.levels import FLUID_LIKE, level_of
 from unlesion.phantom.pathologies import DISPLACED, TEXTURE, Lesion, Patch
-from unlesion.phantom.signals import _GRAIN_MM, _MOTTLING, _ROUGHNESS, _SHINE, window_space
+from unlesion.phantom.signals import GRAIN_MM, MOTTLING, ROUGHNESS, SHINE, window_space
 from unlesion.synthesis import cloud, retexture
 
 Array = NDArray[np.float32]
@@ -136,9 +136,9 @@ class _Painter:
             mottling, uneven = (self._cloud(layer)[own] for _ in range(2))
             slow, here = bias[inner], local[inner]
             target = np.float32(level_of(patch.kind, real.tissue, strength=patch.strength)) * slow
-            target = target * (1 + np.float32(_MOTTLING[patch.kind]) * mottling)
+            target = target * (1 + np.float32(MOTTLING[patch.kind]) * mottling)
             # Some of the grey-white difference shines through.
-            target += np.float32(_SHINE[patch.kind]) * np.clip(here - levels["white"] * slow, -span, span)
+            target += np.float32(SHINE[patch.kind]) * np.clip(here - levels["white"] * slow, -span, span)
             share = np.clip(1 + np.float32(_UNEVEN) * uneven, 0.4, 1.5) * np.float32(strength)
             share = np.ones_like(share) if patch.kind in FLUID_LIKE else share
             step = share * fraction * (target - here)
@@ -186,8 +186,8 @@ class _Painter:
             values,
             fraction,
             layer.patch.strength,
-            texture=self._cloud(layer, _GRAIN_MM, falloff=1.0)[own],
-            amplitude=_ROUGHNESS * self.real.tissue.levels["white"],
+            texture=self._cloud(layer, GRAIN_MM, falloff=1.0)[own],
+            amplitude=ROUGHNESS * self.real.tissue.levels["white"],
             spacing=self.real.box.sizes[0],
         )
 
