@@ -62,7 +62,7 @@ def test_only_the_part_whose_turn_it_is_learns(name: str) -> None:
 
 @GAME
 def test_the_decoders_turn_draws_from_the_encoders_numbers(name: str) -> None:
-    method = tiny(name, gamma=0.0)
+    method = tiny(name, gamma=0.0, masked=False)
     network = built(method).eval()
     batch = blob_batch(4)
     encoder, decoder = game(method).phases
@@ -89,7 +89,7 @@ def test_the_decoders_turn_draws_from_the_encoders_numbers(name: str) -> None:
 
 def test_the_encoders_loss_is_the_published_one() -> None:
     """Written out step by step, with the embedding loss of two levels at the end."""
-    method = tiny("ra", beta_neg=0.7, embedding=0.3)
+    method = tiny("ra", beta_neg=0.7, repulsion=0.25, embedding=0.3, masked=False)
     network = built(method).eval()
     assert isinstance(network, IntrospectiveNetwork)
     batch = blob_batch(3)

@@ -43,7 +43,7 @@ def test_embedding_loss_of_known_features() -> None:
 
 
 def test_maps_are_the_published_products() -> None:
-    method = tiny("ra", smoothing=0.0)
+    method = tiny("ra", smoothing=0.0, features="unit")
     network = built(method)
     assert isinstance(network, IntrospectiveNetwork)
     batch = make_batch(blob_batch(2).images, torch.ones(2, 1, 32, 32, dtype=torch.bool))

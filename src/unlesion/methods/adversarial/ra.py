@@ -62,17 +62,11 @@ class ReversedAutoEncoder(SoftIntroVAE):
         "The tiny, cpu and gpu presets are smaller and begin with a plain variational autoencoder.",
     )
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
-        "tiny": {
-            "image_size": 32, "batch": 8, "widths": (8, 16, 16), "latent": 16, "norm": "group",
-            "learning_rate": 1e-3, "warmup": 0.4, "smoothing": 0.5,
-        },
-        "cpu": {
-            "image_size": 64, "batch": 16, "widths": (16, 32, 64, 128), "latent": 64, "norm": "group",
-            "smoothing": 1.0,
-        },
-        "gpu": {"image_size": 128, "batch": 32, "widths": (32, 64, 128, 256, 256), "norm": "group"},
+        "tiny": {**SoftIntroVAE.presets["tiny"], "features": "plain", "smoothing": 0.5},
+        "cpu": {**SoftIntroVAE.presets["cpu"], "features": "plain", "smoothing": 1.0},
+        "gpu": {**SoftIntroVAE.presets["gpu"], "features": "plain"},
         "paper": {"image_size": 128, "batch": 8},
-    }  # fmt: skip
+    }
     native = {"rule": "map:midl", "pool": "mean"}
     # Adaptive equalisation has steps, at which the last bit of a grey value counts; and that depends on how many
     # images are drawn at once.
