@@ -310,6 +310,17 @@ def test_empty_and_odd_datasets(tmp_path, refuses):
     }
 
 
+def test_a_dataset_that_lost_its_description_is_no_plain_folder(root, refuses):
+    # Its masks and its patients would be healthy scans to learn from.
+    (root / "dataset_description.json").unlink()
+    message = refuses(lambda: Cohort.open(root), "without dataset_description.json")
+    (root / "participants.tsv").unlink()
+    refuses(lambda: Cohort.open(root), "without dataset_description.json")
+    text = message[message.index("{") : message.index("}") + 1]
+    (root / "dataset_description.json").write_text(text)
+    assert len(Cohort.open(root)) == 9
+
+
 def test_a_pickle_in_the_dataset_is_never_opened(root):
     class Bomb:
         def __reduce__(self):

@@ -11,7 +11,7 @@ from os import PathLike
 from pathlib import Path
 
 from unlesion.errors import BadInput
-from unlesion.scans.bids import PARTICIPANTS, is_bids, table_of_bids
+from unlesion.scans.bids import PARTICIPANTS, is_bids, lacks_description, table_of_bids
 from unlesion.scans.entry import Entry
 from unlesion.scans.folder import row_of_image, table_of_folder
 from unlesion.scans.formats import ENDINGS, dicom, ending_of
@@ -142,6 +142,12 @@ def _table(source: Path) -> tuple[Table, Path]:
     if is_folder and not (source / MANIFEST).is_file():
         if is_bids(source):
             return table_of_bids(source), source / PARTICIPANTS
+        if lacks_description(source):
+            # As a plain folder, its masks and patients would be healthy scans.
+            raise BadInput(
+                f"{source}: laid out as BIDS, but without dataset_description.json; write that file, with "
+                'at least {"Name": "...", "BIDSVersion": "1.8.0"}'
+            )
         return table_of_folder(source), source / MANIFEST
     manifest = source / MANIFEST if is_folder else source
     if manifest.suffix.lower() == ".csv":

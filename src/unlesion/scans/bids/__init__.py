@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from unlesion.scans.bids.dataset import PARTICIPANTS, is_bids, table_of_bids
+from unlesion.scans.bids.dataset import PARTICIPANTS, is_bids, lacks_description, table_of_bids
 
-__all__ = ["PARTICIPANTS", "is_bids", "table_of_bids"]
+__all__ = ["PARTICIPANTS", "is_bids", "lacks_description", "table_of_bids"]

@@ -7,13 +7,20 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from unlesion.errors import BadInput
-from unlesion.scans.bids.files import BidsFile, description_of, images_and_masks, is_bids, modality_of
+from unlesion.scans.bids.files import (
+    BidsFile,
+    description_of,
+    images_and_masks,
+    is_bids,
+    lacks_description,
+    modality_of,
+)
 from unlesion.scans.bids.labels import Labels, labels_in
 from unlesion.scans.bids.masks import is_empty, masks_of
 from unlesion.scans.bids.people import PARTICIPANTS, People, read_people
 from unlesion.scans.manifest import Row, Table
 
-__all__ = ["PARTICIPANTS", "is_bids", "table_of_bids"]
+__all__ = ["PARTICIPANTS", "is_bids", "lacks_description", "table_of_bids"]
 
 # Columns of ours; a column of the same name in a table of the dataset fills in where that makes sense.
 _OWN = ("path", "mask_path", "subject", "scan", "session", "run", "modality")

@@ -62,6 +62,16 @@ def is_bids(folder: Path) -> bool:
         return False
 
 
+def lacks_description(folder: Path) -> bool:
+    """Whether a folder is laid out as BIDS, with people or derivatives, but nothing describes it."""
+    try:
+        if (folder / DESCRIPTION).exists() or not any(folder.glob("sub-*/**/anat")):
+            return False
+        return (folder / "participants.tsv").is_file() or any(folder.glob("derivatives/**/sub-*"))
+    except OSError:
+        return False
+
+
 def description_of(root: Path) -> Mapping[str, Any]:
     """What `dataset_description.json` says.
 
