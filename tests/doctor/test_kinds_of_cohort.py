@@ -52,3 +52,29 @@ def test_a_prepared_store(cohort: Planted) -> None:
     found = findings_in(store)
     assert found["duplicates.within-split"].where == ("s00", "s01")
     assert not [finding for finding in found.values() if finding.level == "error"]
+
+
+def test_what_results_carry_of_the_patient(tmp_path: Path) -> None:
+    files = dicoms.series_of(dicoms.head(), series="a", patient="ANNA", description="t1_mprage")
+    dicoms.save(files, tmp_path / "ANNA")
+    assert "carry PatientID, as the subject" in findings_in(tmp_path)["identity.header"].mend
+    (tmp_path / "manifest.csv").write_text("path,subject\nANNA,one\n")
+    assert "carry none" in findings_in(tmp_path)["identity.header"].mend
+
+
+def test_a_damaged_last_file_is_an_error_though_no_scan_misses_it(tmp_path: Path) -> None:
+    files = dicoms.series_of(dicoms.head(), series="a", patient="ANNA", description="t1_mprage")
+    written = dicoms.save(files, tmp_path / "ANNA")
+    last = max(written, key=lambda path: path.name)
+    last.write_bytes(last.read_bytes()[:300])
+    found = findings_in(tmp_path)
+    assert found["file.no-series"].level == "error"
+    assert last.name in found["file.no-series"].what
+    assert "file.unreadable" not in found
+
+
+def test_masks_that_lie_among_images(cohort: Planted) -> None:
+    (cohort.folder / "manifest.csv").unlink(missing_ok=True)
+    found = findings_in(cohort.folder)["voxels.two-values"]
+    assert found.level == "error"
+    assert found.where == tuple(f"s{number}_mask" for number in range(33, 39))

@@ -132,7 +132,17 @@ def _refusal(error: BadInput) -> Finding:
 
 
 def _notes(warnings: Sequence[str]) -> tuple[Finding, ...]:
-    return tuple(
-        Finding(code="cohort.note", level="note", where=(), what=warning, mend="check that this is meant")
-        for warning in warnings
-    )
+    return tuple(_note(warning) for warning in warnings)
+
+
+def _note(warning: str) -> Finding:
+    # Such a file belongs to no series that is known, so no scan will fail for the lack of it.
+    if "not readable as DICOM" in warning:
+        return Finding(
+            code="file.no-series",
+            level="error",
+            where=(),
+            what=warning.removesuffix("; copy or export it again"),
+            mend="copy or export it again: at an end of a volume nobody else will miss it",
+        )
+    return Finding(code="cohort.note", level="note", where=(), what=warning, mend="check that this is meant")

@@ -70,10 +70,21 @@ class Identity(Measured):
                 level="warning",
                 where=tuple(where),
                 what=f"header fields may say who the patient is: {shown}",
-                mend="empty them before sharing files (their contents are not repeated here); "
-                "results of `unlesion detect` do not carry them",
+                mend=_mend(seen, fields),
                 of=len(seen),
             )
+
+
+def _mend(seen: Sequence[Seen], fields: Iterable[str]) -> str:
+    """What to do; says which of the fields `unlesion detect` copies."""
+    carried = "carry none of them"
+    # Folders of DICOM name their subjects by identifier; manifests name them otherwise.
+    if "DICOM PatientID" in fields and any("series" in one.entry.columns for one in seen):
+        carried = "carry PatientID, as the subject, and the description of a series where it is a key"
+    return (
+        "empty them before sharing files (their contents are not repeated here); results of `unlesion detect` "
+        f"{carried}"
+    )
 
 
 def telling_fields(path: Path) -> tuple[str, ...]:

@@ -21,17 +21,18 @@ SCALES_DIFFER = 1.5
 
 @dataclass(frozen=True)
 class Values:
-    """NaN and infinite voxels; negative ones, and the part at the object's edge; level of the object."""
+    """NaN and infinite voxels; negative ones, and the part at the object's edge; level of the object; mask or image."""
 
     nonfinite: int
     negative: int
     at_edge: float
     level: float
     flat: bool
+    two_valued: bool
 
 
 class VoxelValues(Measured):
-    """NaN and infinity, negative values, intensity scales that differ from scan to scan."""
+    """NaN and infinity, negative values, masks among images, intensity scales that differ from scan to scan."""
 
     name = "values"
 
@@ -49,7 +50,8 @@ class VoxelValues(Measured):
                 near = ndimage.binary_dilation(inside, iterations=3)
             at_edge = float((below & near).sum()) / negative
         level = float(np.percentile(sight.coarse[sight.object], 90)) - min(sight.background, 0.0)
-        return Values(sight.nonfinite, negative, at_edge, level, sight.grid.is_flat)
+        two_valued = bool(((image == image.min()) | (image == image.max())).all())
+        return Values(sight.nonfinite, negative, at_edge, level, sight.grid.is_flat, two_valued)
 
     def judge(self, seen: Sequence[Seen]) -> Iterable[Finding]:
         known = self.known(seen)
@@ -61,6 +63,16 @@ class VoxelValues(Measured):
                 where=broken,
                 what="some voxels are NaN or infinite",
                 mend="they count as 0; export the images again if they are many",
+                of=len(known),
+            )
+        masks = keys_where(known, lambda v: v.two_valued)
+        if masks:
+            yield Finding(
+                code="voxels.two-values",
+                level="error",
+                where=masks,
+                what="only two values, as in a mask: it would be learnt from, or judged, as a scan",
+                mend="take masks out of the folder, or write a manifest and name them in mask_path",
                 of=len(known),
             )
         ringing = keys_where(known, lambda v: v.negative > 0 and v.at_edge >= AT_EDGE)
