@@ -23,6 +23,7 @@ _HOMES = {
     "dae": "unlesion.methods.denoising.dae:DenoisingAutoEncoder",
     "si-vae": "unlesion.methods.adversarial.si_vae:SoftIntroVAE",
     "ra": "unlesion.methods.adversarial.ra:ReversedAutoEncoder",
+    "vq-vae": "unlesion.methods.autoregressive.vq_vae:VQVAE",
 }
 
 PRESETS = ("tiny", "cpu", "gpu", "paper")

@@ -1,0 +1,1 @@
+"""Methods that foretell an image's codes one after another."""
