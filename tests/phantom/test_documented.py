@@ -19,3 +19,26 @@ def test_pathologies_with_their_sizes_in_their_order() -> None:
 
 def test_scanners() -> None:
     assert all(f"| `{name}` |" in PAGE for name in SCANNERS)
+
+
+def test_the_readme_counts_the_pathologies() -> None:
+    words = (
+        "zero",
+        "one",
+        "two",
+        "three",
+        "four",
+        "five",
+        "six",
+        "seven",
+        "eight",
+        "nine",
+        "ten",
+        "eleven",
+        "twelve",
+    )
+    readme = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+    assert f"{words[len(PATHOLOGIES)]} pathologies" in readme
+    smallest = min(kind.smallest_ml for kind in PATHOLOGIES.values())
+    largest = max(kind.largest_ml for kind in PATHOLOGIES.values())
+    assert f"of {smallest:g} to {largest:g} ml" in readme
