@@ -239,3 +239,13 @@ def test_guesses(description, elements, modality, tmp_path):
         [slice_file(head(1)[0], position=(0, 0, 0), description=description, **elements)], tmp_path
     )
     assert Cohort.open(path)[0].modality == (modality,)
+
+
+def test_a_folder_with_the_ending_of_a_file_counts_by_its_files(tmp_path, save_manifest):
+    written = save(series_of(head()), tmp_path / "head.dcm")
+    manifest = save_manifest([{"path": "head.dcm"}])
+    cohort = Cohort.open(manifest)
+    assert set(cohort[0].files) == set(written)
+    digest = cohort.digest
+    written[0].write_bytes(written[0].read_bytes() + bytes(2))
+    assert Cohort.open(manifest).digest != digest

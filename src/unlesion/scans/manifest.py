@@ -137,8 +137,9 @@ def _image(root: Path, relative: str, files: Sequence[str]) -> tuple[Path, tuple
         together = posixpath.commonpath([posixpath.dirname(name) for name in files])
         return root / (files[0] if len(files) == 1 else together), tuple(root / name for name in files)
     image = root / relative
-    # Only names without an ending can be folders of DICOM; asking for each would be slow on a network.
-    if ending_of(relative) or not image.is_dir():
+    # Only names without an ending, or with one of DICOM's, can be its folders; asking for each would be slow on a
+    # network.
+    if ending_of(relative) not in ("", *dicom.ENDINGS) or not image.is_dir():
         return image, ()
     return image, dicom.files_of(image)
 
