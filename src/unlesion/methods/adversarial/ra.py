@@ -59,7 +59,8 @@ class ReversedAutoEncoder(SoftIntroVAE):
         "Grey values reach 1.5 here and 1 in the original.",
         "The weights kept are the last, averaged ones; the original chooses on noisy validation errors.",
         "Training length comes from the budget; no random affine augmentation.",
-        "The tiny, cpu and gpu presets are smaller and begin with a plain variational autoencoder.",
+        "The tiny, cpu and gpu presets are smaller, begin with a plain variational autoencoder, normalise by groups, cut "
+        "drawn images to the roi, and weigh the losses differently.",
     )
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "tiny": {**SoftIntroVAE.presets["tiny"], "features": "plain", "smoothing": 0.5},

@@ -106,7 +106,8 @@ class SoftIntroVAE(Method):
         "Detection draws from the mean code; `samples` draws from the distribution.",
         "Grey values reach 1.5 here and 1 in the original.",
         "The weights kept are the last, averaged ones; training length comes from the budget.",
-        "The tiny, cpu and gpu presets are smaller and begin with a plain variational autoencoder.",
+        "The tiny, cpu and gpu presets are smaller, begin with a plain variational autoencoder, normalise by groups, cut "
+        "drawn images to the roi, and weigh the losses differently.",
     )
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "tiny": {
