@@ -82,7 +82,7 @@ def train(
 
     Returns:
         Losses by "stage.phase". What an optimiser minimises in a game need not fall, so there it is the
-        error of reconstruction.
+        error of reconstruction, or where nothing is reconstructed the mismatch of mean images, if logged.
     """
     method.fit(network, lambda: [batch])
     losses: dict[str, list[float]] = {}
@@ -103,7 +103,8 @@ def train(
                 context = StepContext(generator=generator, progress=step / steps, step=step, shared=shared)
                 named = phase.loss(network, pick(batch, rows), context)
                 loss = named["loss"]
-                watched = named["reconstruction"] if len(stage.phases) > 1 else loss
+                watched = named.get("reconstruction", named.get("mismatch", loss))
+                watched = watched if len(stage.phases) > 1 else loss
                 optimizer.zero_grad()
                 loss.backward()
                 if phase.clip_norm is not None:

@@ -24,6 +24,8 @@ class FastAnoGANConfig(MethodConfig):
     Attributes:
         widths: channels of the critic's and encoder's first convolution, then after each block, each of which
             halves the image; the generator's in reverse.
+        coarse: halve images in the first convolution and double them before the last: a quarter of the work, and
+            the finest detail is lost; False is as published.
         latent: numbers in the code.
         critic_steps: of the critic for one of the generator.
         penalty: weight of the gradient penalty.
@@ -38,6 +40,7 @@ class FastAnoGANConfig(MethodConfig):
     """
 
     widths: tuple[int, ...] = Field((64, 128, 256, 512, 512), min_length=2)
+    coarse: bool = False
     latent: int = Field(128, ge=1)
     critic_steps: int = Field(5, ge=1)
     penalty: float = Field(10.0, ge=0)
@@ -92,7 +95,7 @@ class FastAnoGAN(Method):
             "encoder_rate": 1e-3, "encoder_momentum": 0.5, "schedule": "cosine", "game": 0.6,
         },
         "cpu": {
-            "image_size": 64, "batch": 16, "widths": (16, 32, 64, 64, 64), "latent": 64,
+            "image_size": 64, "batch": 16, "widths": (16, 32, 64, 64), "coarse": True, "latent": 64,
             "learning_rate": 5e-4, "encoder_rate": 5e-4, "encoder_momentum": 0.5, "schedule": "cosine",
         },
         "gpu": {
@@ -110,7 +113,8 @@ class FastAnoGAN(Method):
         config, spec = self.config, self.spec
         shape: dict[str, Any] = {
             "widths": config.widths,
-            "grid": coarsest_grid(spec, len(config.widths) - 1, method=self.name),
+            "grid": coarsest_grid(spec, len(config.widths) - 1 + config.coarse, method=self.name),
+            "coarse": config.coarse,
             "dims": spec.dims,
         }
         return FastAnoGANNetwork(
