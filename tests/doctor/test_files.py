@@ -117,3 +117,13 @@ def test_volumes_on_different_scales(tmp_path: Path) -> None:
     found = findings_in(tmp_path)["voxels.scales-differ"]
     assert found.where == ("a", "c")
     assert found.value == pytest.approx(9, rel=0.05)
+
+
+def test_what_to_do_about_an_unreadable_file_is_said_once(cohort: Planted) -> None:
+    cohort.save(
+        "s00.png",
+        np.dstack([np.arange(48 * 48, dtype=np.uint8).reshape(48, 48)] * 2 + [np.zeros((48, 48), np.uint8)]),
+    )
+    found = cohort.examine()["file.unreadable"]
+    assert "convert it to grey" in found.detail
+    assert "copy" not in found.mend

@@ -14,7 +14,7 @@ KINDS: dict[str, tuple[Level, str, str]] = {
     "file.unreadable": (
         "error",
         "a file of the scan cannot be read",
-        "copy or export it again, or delete the row",
+        "do what is said there, or leave the image out",
     ),
     "image.too-small": (
         "error",
