@@ -127,6 +127,23 @@ def test_the_codebook_moves_in_training_only() -> None:
     assert changed == {"codebook.vectors", "codebook.counts", "codebook.sums"}
 
 
+def test_a_plain_beginning_passes_features_by_the_codebook() -> None:
+    method, batch = tiny("vq-vae", plain=0.5), blob_batch(4)
+    network = built(method).train()
+    assert isinstance(network, VQVAENetwork)
+    loss = method.stages()[0].phases[0].loss
+    before = network.codebook.vectors.clone()
+    images = batch.images * batch.roi
+    drawn = network.decoder(network.encoder(images))
+    error = ((drawn - images).abs() * batch.roi).sum() / batch.roi.sum()
+    early = loss(network, batch, StepContext(generator=generator(), progress=0.49, step=1))
+    assert float(early["loss"].detach()) == pytest.approx(float(error.detach()), rel=1e-5)
+    assert torch.equal(network.codebook.vectors, before)
+    late = loss(network, batch, StepContext(generator=generator(), progress=0.5, step=2))
+    assert "commitment" in late
+    assert not torch.equal(network.codebook.vectors, before)
+
+
 def test_averaged_weights_have_an_averaged_codebook() -> None:
     network = built(tiny("vq-vae"))
     assert isinstance(network, VQVAENetwork)
@@ -195,6 +212,8 @@ def test_impossible_settings_are_refused() -> None:
         tiny("vq-vae", orders=9).build()
     with pytest.raises(ValidationError, match="multiple of prior_heads"):
         VQVAE.config_for("tiny", {"prior_heads": 3})
+    with pytest.raises(ValidationError, match="agree=mean needs all"):
+        VQVAE.config_for("cpu", {"agree": "mean"})
     with pytest.raises(BadInput, match="multiple of 4"):
         tiny("vq-vae", size=34).build()
 
@@ -373,6 +392,26 @@ def test_what_no_healthy_image_has_is_unlikely_and_found(agree: str) -> None:
     assert after.healthy is not None
     taken = (odd.images - after.healthy)[places][odd.roi[places]].mean()
     assert float(taken) > 0.2
+
+
+@pytest.mark.parametrize("number", [1, 5])
+def test_dealt_images_teach_one_order_each(number: int) -> None:
+    method, network, batch = trained(deal=True)
+    batch = pick(batch, range(number))
+    network.train()
+    network.prior.requires_grad_(True)
+    context = StepContext(generator=generator(), progress=0.5, step=1)
+    counted = float(network.prior.quantile.batches)
+    value = method.stages()[1].phases[0].loss(network, batch, context)["loss"]
+    with torch.no_grad():
+        found = network.prior(network.tokens(batch.images).flatten(1))
+    expected = -torch.stack([found[row, row % 2] for row in range(number)]).mean()
+    torch.testing.assert_close(value.detach(), expected, rtol=1e-4, atol=1e-5)
+    assert float(network.prior.quantile.batches) == counted + 1
+    value.backward()
+    for order, transformer in enumerate(network.prior.transformers):
+        moved = any(bool(parameter.grad.any()) for parameter in transformer.parameters())  # type: ignore[union-attr]
+        assert moved == (order < number)
 
 
 def test_the_image_score_sums_over_tokens() -> None:

@@ -37,6 +37,8 @@ class VQVAEConfig(MethodConfig):
         code_width: numbers in a vector.
         decay: of the moving sums that the codebook is made of.
         commitment: weight of the encoder's distance from the codebook.
+        plain: first part of the first stage, as a share, in which features are not quantised; the codebook then
+            starts from features that mean something. 0 quantises from the beginning, as published.
         revive: in the first half of its stage a vector chosen less often than this part of its fair share
             starts anew; 0 never, as published.
         learning_rate: of the first stage (Adam).
@@ -46,6 +48,8 @@ class VQVAEConfig(MethodConfig):
         prior_rate: learning rate of the second stage (Adam).
         prior_share: part of the budget that goes into the transformers.
         orders: how many orders of the tokens, each with a transformer of its own; up to 8 for slices.
+        deal: each transformer learns from a part of a batch instead of all of it, so that a step costs as much as
+            with one order; not with agree = "mean".
         flag: a token is unlikely below a "fixed" probability, or below a "quantile" of the log
             probabilities of healthy training tokens.
         flag_probability: the fixed probability.
@@ -62,6 +66,7 @@ class VQVAEConfig(MethodConfig):
     code_width: int = Field(64, ge=1)
     decay: float = Field(0.5, ge=0, lt=1)
     commitment: float = Field(0.25, ge=0)
+    plain: float = Field(0.0, ge=0, lt=1)
     revive: float = Field(0.0, ge=0, lt=1)
     learning_rate: float = Field(5e-4, gt=0)
     prior_width: int = Field(128, ge=1)
@@ -70,6 +75,7 @@ class VQVAEConfig(MethodConfig):
     prior_rate: float = Field(1e-4, gt=0)
     prior_share: float = Field(0.5, gt=0, lt=1)
     orders: int = Field(8, ge=1, le=48)
+    deal: bool = False
     flag: Literal["fixed", "quantile"] = "fixed"
     flag_probability: float = Field(0.005, gt=0, lt=1)
     flag_share: float = Field(0.02, gt=0, lt=1)
@@ -81,6 +87,8 @@ class VQVAEConfig(MethodConfig):
     def _heads_share_the_width(self) -> VQVAEConfig:
         if self.prior_width % self.prior_heads:
             raise ValueError("prior_width must be a multiple of prior_heads")
+        if self.deal and self.agree == "mean":
+            raise ValueError("deal=true gives an image to one order only; agree=mean needs all of them")
         return self
 
 
@@ -128,6 +136,7 @@ class VQVAE(Method):
         "Only tokens that touch the roi are flagged; the image's log likelihood counts all tokens.",
         "The mask is smoothed by a Gaussian whose width is ours, in tokens, inside the roi.",
         "Both learning rates follow a cosine to 0; training length comes from the budget.",
+        "The cpu and gpu presets begin without quantisation; cpu gives each training image to one order only.",
         "The tiny, cpu and gpu presets are smaller, revive idle codes, and find the threshold on training images.",
     )
     presets = {
@@ -137,14 +146,15 @@ class VQVAE(Method):
             "prior_rate": 5e-3, "orders": 2, "flag": "quantile", "samples": 0,
         },
         "cpu": {
-            "image_size": 64, "batch": 16, "widths": (32, 64, 64), "units": 1, "codes": 32, "code_width": 32,
-            "decay": 0.9, "revive": 0.1, "learning_rate": 2e-3, "prior_width": 64, "prior_depth": 4,
-            "prior_heads": 4, "prior_rate": 2e-3, "orders": 4, "flag": "quantile", "samples": 0,
+            "image_size": 64, "batch": 16, "widths": (32, 64), "units": 1, "codes": 64, "code_width": 32,
+            "decay": 0.9, "plain": 0.3, "revive": 0.1, "learning_rate": 2e-3, "prior_width": 64,
+            "prior_depth": 3, "prior_heads": 4, "prior_rate": 2e-3, "orders": 4, "deal": True,
+            "flag": "quantile", "samples": 0,
         },
         "gpu": {
-            "image_size": 128, "batch": 32, "widths": (64, 128, 128), "units": 2, "codes": 64,
-            "decay": 0.9, "revive": 0.1, "prior_depth": 8, "prior_heads": 8, "prior_rate": 5e-4, "orders": 4,
-            "flag": "quantile",
+            "image_size": 128, "batch": 32, "widths": (64, 128, 128), "units": 2, "codes": 128,
+            "decay": 0.9, "plain": 0.2, "revive": 0.1, "prior_depth": 8, "prior_heads": 8,
+            "prior_rate": 5e-4, "orders": 4, "flag": "quantile",
         },
         "paper": {"image_size": 128, "batch": 32},
     }  # fmt: skip
@@ -204,6 +214,9 @@ class VQVAE(Method):
         assert isinstance(network, VQVAENetwork)
         images = batch.images * batch.roi
         features = network.encoder(images).float()
+        if context.progress < self.config.plain:
+            error = roi_mean((network.decoder(features).float() - images).abs(), batch.roi)
+            return {"loss": error, "error": error}
         tokens = network.codebook(features)
         quantised = network.codebook.lookup(tokens)
         if network.encoder.training:
@@ -227,11 +240,19 @@ class VQVAE(Method):
         images = batch.images * batch.roi
         with torch.no_grad():
             tokens = network.tokens(images).flatten(1)
-        found = network.prior(tokens)
+        inside = self._inside(batch.roi)
+        if self.config.deal:
+            hands = [slice(order, None, self.config.orders) for order in range(self.config.orders)]
+            # An order whose hand is empty, in a batch of few images, learns nothing in this step.
+            found = torch.cat(
+                [network.prior.log_probabilities(tokens[hand], order) for order, hand in enumerate(hands)]
+            )[:, None]
+            inside = torch.cat([inside[hand] for hand in hands])
+        else:
+            found = network.prior(tokens)
         if network.prior.training:
             judged = self._judged(found.detach())
-            inside = self._inside(batch.roi).expand_as(judged)
-            network.prior.quantile.add(judged[inside])
+            network.prior.quantile.add(judged[inside.expand_as(judged)])
         return {"loss": -found.mean()}
 
     def explain(self, network: nn.Module, batch: Batch) -> Evidence:
