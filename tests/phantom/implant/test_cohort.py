@@ -68,6 +68,8 @@ def test_the_new_cohort_is_complete(cohort: Path, tmp_path: Path) -> None:
     assert [(e.split, e.label) for e in new].count(("test", "healthy")) == 2
     sick = new.select(label="anomalous")
     assert {e.split for e in sick} == {"val", "test"}
+    # An examination each: image-level metrics must tell them from their healthy originals.
+    assert len({e.scan_id for e in sick} | {e.scan_id for e in new}) == len(new)
     # What was anomalous already gets no lesion and is left out.
     assert "s4" not in new.subjects
     for entry in sick:
@@ -142,7 +144,12 @@ def test_what_cannot_be_done(cohort: Path, tmp_path: Path) -> None:
         write(cohort, cohort)
     with pytest.raises(BadInput, match="not known"):
         write(cohort, tmp_path / "out", pathologies=["measles"])
-    assert not (tmp_path / "out").exists()
+    for picture in cohort.glob("*.png"):
+        picture.unlink()
+        (picture.parent / picture.name).mkdir()
+    with pytest.raises(BadInput, match="none of"):
+        write(cohort, tmp_path / "out")
+    assert not (tmp_path / "out" / "manifest.csv").exists()
 
 
 def test_originals_of_another_disk_are_copied(

@@ -97,6 +97,10 @@ def write_implants(
             rows.append(_original_row(entry, cohort.root, out))
         except BadInput as error:
             failures.append(Failure(key=entry.key, message=str(error)))
+    if not rows:
+        raise BadInput(
+            f"{cohort.name}: none of {len(failures)} scans can be used; the first: {failures[0].message}"
+        )
     there = {row["original"] for row in rows}
     jobs: list[Job] = [
         (entry, tuple(plan[entry.key]), out) for entry in targets if entry.key in plan and entry.key in there
@@ -270,7 +274,8 @@ def _original_row(entry: Entry, root: Path, out: Path) -> dict[str, str]:
 
 def _implanted_row(base: dict[str, str], facts: dict[str, str]) -> dict[str, str]:
     known = {name: value for name, value in facts.items() if name != "key"}
-    return base | known | {"twin_path": base["path"], "label": "anomalous"}
+    # An examination of its own: joined with its healthy original, both would count as one sick scan.
+    return base | known | {"scan": facts["key"], "twin_path": base["path"], "label": "anomalous"}
 
 
 def _put(path: Path, root: Path, out: Path) -> str:
