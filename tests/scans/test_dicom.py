@@ -133,6 +133,7 @@ def test_white_is_low(kind, stored, tmp_path):
 
     def turn(data, index):
         data.PhotometricInterpretation = "MONOCHROME1"
+        data.Modality = "DX"
         data.BitsStored, data.HighBit = stored, stored - 1
 
     save(series_of(pixels[None], change=turn), tmp_path / "s")
@@ -140,6 +141,17 @@ def test_white_is_low(kind, stored, tmp_path):
     top = -1 if kind is np.int16 else 2**stored - 1
     np.testing.assert_array_equal(scan.voxels[0, :, :, 0], top - pixels.astype(float))
     assert "MONOCHROME1" in scan.warnings[0]
+
+
+def test_values_with_units_stay_however_they_are_shown(tmp_path):
+    def turn(data, index):
+        data.PhotometricInterpretation = "MONOCHROME1"
+        data.Modality = "CT"
+
+    save(series_of(head(), change=turn), tmp_path / "s")
+    scan = read_scan(tmp_path / "s")
+    np.testing.assert_array_equal(scan.voxels[0], head().transpose(1, 2, 0))
+    assert not scan.warnings
 
 
 def test_a_table_of_values(tmp_path):

@@ -19,6 +19,22 @@ from unlesion.scans.formats.dicom.header import Frame
 _MOST_PACKED = 2000
 
 
+# Projections have no units of their own. Elsewhere (CT, MR, PT) values mean something, however they are shown.
+_PROJECTIONS = frozenset({"CR", "DX", "DR", "MG", "RF", "XA", "IO", "PX", "RG"})
+
+
+def is_negative(header: Any) -> bool:
+    """Whether an image is a projection whose low values are meant to be white (MONOCHROME1).
+
+    Args:
+        header: anything whose `get` gives the values of DICOM keywords.
+    """
+    return (
+        header.get("PhotometricInterpretation") == "MONOCHROME1"
+        and str(header.get("Modality")) in _PROJECTIONS
+    )
+
+
 def read_frames(frames: Sequence[Frame]) -> NDArray[np.float32]:
     """The images of frames, each file decoded once.
 
@@ -27,7 +43,8 @@ def read_frames(frames: Sequence[Frame]) -> NDArray[np.float32]:
 
     Returns:
         (slices, rows, columns) float32 with every frame's own slope and intercept (or table) applied.
-        Images whose low values are white (MONOCHROME1) are turned round within the range of stored values.
+        Projections whose low values are white, see `is_negative`, are turned round within the range of stored
+        values.
 
     Raises:
         BadInput: truncated, a compression that cannot be decoded, or pixels of another size than said.
@@ -96,7 +113,7 @@ def _transfer_syntax(data: Any) -> str:
 
 def _values(data: Any, stored: NDArray[Any], index: int) -> NDArray[np.float64]:
     """Stored values to the modality's own units."""
-    inverted = data.get("PhotometricInterpretation") == "MONOCHROME1" and stored.dtype.kind in "iu"
+    inverted = is_negative(data) and stored.dtype.kind in "iu"
     if data.get("ModalityLUTSequence"):
         from pydicom.pixels import apply_modality_lut
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from unlesion.errors import BadInput
 from unlesion.scans.formats.choice import chosen_volume
 from unlesion.scans.formats.dicom.header import Header, read_header
-from unlesion.scans.formats.dicom.pixels import read_frames
+from unlesion.scans.formats.dicom.pixels import is_negative, read_frames
 from unlesion.scans.formats.dicom.series import Series, fault, gather, no_scan
 from unlesion.scans.formats.dicom.sniff import ENDINGS, files_below, is_dicom
 from unlesion.scans.formats.dicom.stack import NoStack, Stack, stack_frames
@@ -127,7 +127,7 @@ def _is_slanted(affine: NDArray[np.float64]) -> bool:
 def _notes(series: Series, stack: Stack) -> tuple[str, ...]:
     """What a reader of the series should know."""
     notes = []
-    if any(header.get("PhotometricInterpretation") == "MONOCHROME1" for header in series.headers):
+    if any(is_negative(header) for header in series.headers):
         notes.append("low values are meant to be white (MONOCHROME1); the values were turned round")
     if not stack.spacing_known:
         notes.append("the DICOM header gives no pixel size")
