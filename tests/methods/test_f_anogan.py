@@ -77,7 +77,7 @@ def test_critic_judges_each_image_by_itself() -> None:
 
 
 def test_critics_loss_is_the_papers() -> None:
-    method = tiny("f-anogan")
+    method = tiny("f-anogan", masked=False)
     network: Any = built(method)
     batch = blob_batch(4)
     named = method.stages()[0].phases[0].loss(network, batch, context(3))
@@ -91,7 +91,7 @@ def test_critics_loss_is_the_papers() -> None:
 
 
 def test_encoders_loss_is_the_papers() -> None:
-    method = tiny("f-anogan", kappa=3.0)
+    method = tiny("f-anogan", kappa=3.0, masked=False)
     network: Any = built(method)
     batch = blob_batch(4)
     named = method.stages()[1].phases[0].loss(network, batch, context())
@@ -122,8 +122,38 @@ def test_who_learns_when() -> None:
         assert [child.training for child in children.values()] == [name in phase.parts for name in children]
 
 
+class White(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.grey = nn.Parameter(torch.ones(()))
+
+    def forward(self, code: Tensor) -> Tensor:
+        return self.grey.expand(len(code), 1, 32, 32)
+
+
+@pytest.mark.parametrize("masked", [True, False])
+def test_outlines_are_drawn_or_given(masked: bool) -> None:
+    method = tiny("f-anogan", masked=masked)
+    network: Any = built(method)
+    network.generator = White()
+    batch = blob_batch(4)
+    drawn = batch.roi.float() if masked else torch.ones_like(batch.images)
+    (critic, generator), (encoder,) = (stage.phases for stage in method.stages())
+    named = generator.loss(network, batch, context())
+    torch.testing.assert_close(named["loss"], -network.critic(drawn).mean())
+    named = critic.loss(network, batch, context())
+    torch.testing.assert_close(
+        named["distance"], network.critic(batch.images).mean() - network.critic(drawn).mean()
+    )
+    named = encoder.loss(network, batch, context())
+    torch.testing.assert_close(named["image"], nn.functional.mse_loss(drawn, batch.images))
+    apart = nn.functional.mse_loss(network.critic.features(drawn), network.critic.features(batch.images))
+    torch.testing.assert_close(named["features"], apart)
+    torch.testing.assert_close(method.explain(network, batch).latent["features"].mean(), apart.detach())
+
+
 def test_generator_nears_the_images() -> None:
-    method = tiny("f-anogan", critic_steps=2)
+    method = tiny("f-anogan", critic_steps=2, masked=False)
     network: Any = built(method)
     batch = blob_batch(16)
     game = method.stages()[0]
@@ -156,7 +186,7 @@ def test_codes_and_grey_values_are_bounded() -> None:
 
 
 def test_map_has_the_published_score_as_its_mean() -> None:
-    method = tiny("f-anogan", kappa=2.0)
+    method = tiny("f-anogan", kappa=2.0, masked=False)
     network: Any = built(method)
     batch = blob_batch(3)
     found = method.explain(network, batch)
