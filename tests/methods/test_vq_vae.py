@@ -380,7 +380,7 @@ def test_likely_images_are_left_as_the_codebook_draws_them(samples: int) -> None
 
 @pytest.mark.parametrize("agree", ["each", "mean"])
 def test_what_no_healthy_image_has_is_unlikely_and_found(agree: str) -> None:
-    method, network, batch = trained(agree=agree)
+    method, network, batch = trained(agree=agree, flag_share=0.02)
     odd = pick(batch, range(8))
     places = (slice(None), slice(None), slice(4, 12), slice(18, 26))
     odd.images[places] = 1.4 * odd.roi[places]

@@ -78,7 +78,7 @@ class VQVAEConfig(MethodConfig):
     deal: bool = False
     flag: Literal["fixed", "quantile"] = "fixed"
     flag_probability: float = Field(0.005, gt=0, lt=1)
-    flag_share: float = Field(0.02, gt=0, lt=1)
+    flag_share: float = Field(0.1, gt=0, lt=1)
     agree: Literal["each", "mean"] = "each"
     samples: int = Field(1, ge=0)
     smooth: float = Field(0.5, ge=0)
