@@ -66,6 +66,8 @@ def test_likeness_by_product_and_by_cosine() -> None:
         memory = Memory(2, 2, shrink=0.0, addressing=addressing)  # type: ignore[arg-type]
         memory.rows.data = rows
         torch.testing.assert_close(memory(asked)[1][0], torch.tensor(likeness).softmax(0))
+        memory.sharpness = 3.0
+        torch.testing.assert_close(memory(asked)[1][0], (3.0 * torch.tensor(likeness)).softmax(0))
 
 
 def test_a_code_far_along_a_row_comes_back_as_that_row() -> None:
