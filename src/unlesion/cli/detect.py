@@ -39,7 +39,9 @@ COLUMNS = (
 
 def command(
     run: Annotated[Path, typer.Argument(help="A run of `unlesion train` or `calibrate`.")],
-    scans: Annotated[list[Path], typer.Argument(help="Images, folders (DICOM, BIDS too), manifests or prepared stores.")],
+    scans: Annotated[
+        list[Path], typer.Argument(help="Images, folders (DICOM, BIDS too), manifests or prepared stores.")
+    ],
     out: Out,
     alpha: Annotated[
         float | None,
