@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import logging
 import traceback
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import BrokenExecutor, Executor, Future
+from concurrent.futures import Executor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 
 from unlesion.errors import BadInput, UnlesionError
+from unlesion.parallel import in_order
 from unlesion.prepare import Failure, Prepared, Recipe
 from unlesion.scans import Entry, Scan
 
@@ -111,29 +112,11 @@ def sweep(entries: Iterable[Entry], recipe: Recipe, *, executor: Executor | None
     Raises:
         UnlesionError: a worker process died.
     """
-    if executor is None:
-        for entry in entries:
-            yield _one(entry, recipe)
-        return
-    waiting: deque[Future[Swept]] = deque()
-    try:
-        for entry in entries:
-            waiting.append(executor.submit(_one, entry, recipe))
-            if len(waiting) > AHEAD:
-                yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
-    except BrokenExecutor as error:
-        raise UnlesionError(
-            "a worker process died while reading scans (out of memory?); run the same command again, "
-            "perhaps with fewer --jobs"
-        ) from error
-    finally:
-        for future in waiting:
-            future.cancel()
+    work = partial(_one, recipe=recipe)
+    return in_order(work, entries, executor=executor, ahead=AHEAD, doing="reading scans")
 
 
-def _one(entry: Entry, recipe: Recipe) -> Swept:
+def _one(entry: Entry, *, recipe: Recipe) -> Swept:
     try:
         scan = entry.read()
         return Swept(entry=entry, scan=scan, prepared=recipe.prepare(scan))

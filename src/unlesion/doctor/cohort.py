@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import BrokenExecutor, Executor, Future
+from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -14,7 +13,7 @@ from unlesion.doctor.examinations.confounds import Confound, findings_of
 from unlesion.doctor.finding import Finding, by_severity
 from unlesion.doctor.opening import open_leniently
 from unlesion.doctor.sight import failure, open_sight
-from unlesion.errors import UnlesionError
+from unlesion.parallel import in_order
 from unlesion.progress import Bars, silent
 from unlesion.scans import Entry
 
@@ -102,25 +101,9 @@ def _look_all(entries: Sequence[Entry]) -> list[Seen]:
 
 
 def _looks(entries: Sequence[Entry], executor: Executor | None) -> Iterator[Seen]:
-    if executor is None:
-        yield from map(look, entries)
-        return
-    waiting: deque[Future[list[Seen]]] = deque()
-    try:
-        for part in _parts(entries):
-            waiting.append(executor.submit(_look_all, part))
-            if len(waiting) > AHEAD:
-                yield from waiting.popleft().result()
-        while waiting:
-            yield from waiting.popleft().result()
-    except BrokenExecutor as error:
-        raise UnlesionError(
-            "a worker process died while reading scans (out of memory?); run the same command again, "
-            "perhaps with fewer --jobs"
-        ) from error
-    finally:
-        for future in waiting:
-            future.cancel()
+    parts = _parts(entries)
+    for seen in in_order(_look_all, parts, executor=executor, ahead=AHEAD, doing="reading scans"):
+        yield from seen
 
 
 def _parts(entries: Sequence[Entry]) -> Iterable[Sequence[Entry]]:

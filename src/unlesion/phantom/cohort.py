@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Executor, as_completed
+from collections.abc import Callable, Sequence
+from concurrent.futures import Executor
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -14,6 +14,7 @@ import numpy as np
 
 from unlesion.errors import BadInput
 from unlesion.files import whole_folder
+from unlesion.parallel import as_they_come
 from unlesion.phantom.design import Role, known_pathologies, standard_role
 from unlesion.phantom.seeds import stream
 from unlesion.phantom.subject import make_subject
@@ -141,24 +142,8 @@ def run_jobs(
     bars: Bars,
 ) -> dict[int, dict[str, Any]]:
     """Make all subjects, here or in the executor; facts by number."""
-    done = track(_work(work, jobs, executor), label="virtual subjects", total=len(jobs), bars=bars)
-    return dict(done)
-
-
-def _work(
-    work: Callable[[T], tuple[int, dict[str, Any]]], jobs: Sequence[T], executor: Executor | None
-) -> Iterator[tuple[int, dict[str, Any]]]:
-    if executor is None:
-        yield from map(work, jobs)
-        return
-    futures = [executor.submit(work, job) for job in jobs]
-    try:
-        for future in as_completed(futures):
-            yield future.result()
-    finally:
-        # After an error or Ctrl-C nothing new is begun.
-        for future in futures:
-            future.cancel()
+    done = as_they_come(work, jobs, executor=executor, doing="making virtual subjects")
+    return dict(track(done, label="virtual subjects", total=len(jobs), bars=bars))
 
 
 def _write_subject(job: Job) -> tuple[int, dict[str, Any]]:

@@ -7,14 +7,15 @@ import io
 import json
 import os
 import traceback
-from collections.abc import Iterator, Sequence
-from concurrent.futures import BrokenExecutor, Executor, as_completed
+from collections.abc import Sequence
+from concurrent.futures import Executor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from unlesion.errors import BadInput, UnlesionError
 from unlesion.files import write_json, write_text
+from unlesion.parallel import as_they_come
 from unlesion.phantom.design import known_pathologies
 from unlesion.phantom.implant.anatomy import RealAnatomy, anatomy_of
 from unlesion.phantom.implant.files import check_family, link_or_copy, write_mask, write_scan
@@ -108,7 +109,8 @@ def write_implants(
     bases = {row["original"]: row for row in rows}
     made: dict[str, dict[str, str]] = {}
     warnings: dict[str, None] = {}
-    for facts, problems, doubts in track(_work(jobs, executor), label="implants", total=len(jobs), bars=bars):
+    done = as_they_come(_implant_scan, jobs, executor=executor, doing="implanting")
+    for facts, problems, doubts in track(done, label="implants", total=len(jobs), bars=bars):
         failures += problems
         warnings |= dict.fromkeys(doubts)
         for fact in facts:
@@ -141,29 +143,6 @@ def _check(cohort: Cohort, healthy: Cohort, out: Path) -> None:
         raise BadInput(
             f"{cohort.name}: several channels; implants go into one at a time, leave out --channels"
         )
-
-
-def _work(
-    jobs: list[Job], executor: Executor | None
-) -> Iterator[tuple[list[dict[str, str]], list[Failure], list[str]]]:
-    """Do all jobs, here or in the executor."""
-    if executor is None:
-        for job in jobs:
-            yield _implant_scan(job)
-        return
-    futures = [executor.submit(_implant_scan, job) for job in jobs]
-    try:
-        for future in as_completed(futures):
-            yield future.result()
-    except BrokenExecutor as error:
-        raise UnlesionError(
-            "a worker process died while implanting (out of memory?); run the same command again, perhaps with "
-            "fewer --jobs"
-        ) from error
-    finally:
-        # After an error or Ctrl-C nothing new is begun.
-        for future in futures:
-            future.cancel()
 
 
 def _implant_scan(job: Job) -> tuple[list[dict[str, str]], list[Failure], list[str]]:
