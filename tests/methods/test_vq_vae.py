@@ -23,10 +23,6 @@ from unlesion.methods.autoregressive.prior import LOWEST, TokenPrior
 from unlesion.methods.autoregressive.vq_vae import VQVAE, VQVAENetwork
 from unlesion.methods.base import InputSpec, Method, StepContext, count_parameters
 from unlesion.methods.batch import Batch
-from unlesion.networks.autoregressive import CausalTransformer
-from unlesion.networks.quantiser import Codebook, as_rows, straight_through
-from unlesion.networks.running_quantile import RunningQuantile
-from unlesion.networks.token_orders import token_orders
 from unlesion.networks.vq_convolutions import VQDecoder, VQEncoder
 from unlesion.prepare import PreparedStore, load_recipe, prepare_cohort
 from unlesion.scans import Cohort
@@ -54,63 +50,6 @@ def random_tokens(number: int, *, codes: int = 5, length: int = 16, seed: int = 
 
 
 # The codebook
-
-
-@pytest.mark.parametrize("shape", [(3, 6, 4, 5), (2, 6, 3, 2, 4)])
-def test_the_nearest_vector_is_chosen(shape: tuple[int, ...]) -> None:
-    codebook = Codebook(7, 6, decay=0.9)
-    features = random(*shape)
-    tokens = codebook(features)
-    assert tokens.shape == (shape[0], *shape[2:])
-    quantised = codebook.lookup(tokens)
-    assert quantised.shape == shape
-    for row, token, drawn in zip(
-        as_rows(features).tolist(), tokens.flatten().tolist(), as_rows(quantised), strict=True
-    ):
-        distances = [math.dist(row, vector) for vector in codebook.vectors.tolist()]
-        assert distances.index(min(distances)) == token
-        assert torch.equal(drawn, codebook.vectors[token])
-
-
-def test_gradients_go_straight_through() -> None:
-    features = random(2, 6, 3, 3).requires_grad_()
-    codebook = Codebook(4, 6, decay=0.9)
-    quantised = codebook.lookup(codebook(features))
-    passed = straight_through(features, quantised)
-    torch.testing.assert_close(passed, quantised)
-    weights = random(2, 6, 3, 3, seed=1)
-    (passed * weights).sum().backward()
-    assert features.grad is not None
-    assert torch.equal(features.grad, weights)
-    assert codebook.vectors.grad is None
-
-
-def test_vectors_become_the_moving_means_of_what_chose_them() -> None:
-    codebook = Codebook(2, 1, decay=0.75)
-    codebook.vectors.copy_(torch.tensor([[0.0], [10.0]]))
-    codebook.counts.copy_(torch.tensor([4.0, 4.0]))
-    codebook.sums.copy_(torch.tensor([[0.0], [40.0]]))
-    features = torch.tensor([1.0, 3.0, 12.0]).reshape(1, 1, 3)
-    codebook.learn(features, codebook(features), generator=generator())
-    # 3/4 · 4 + 1/4 · 2 features of sum 4; 3/4 · 4 + 1/4 features of sum 12.
-    assert codebook.counts.tolist() == pytest.approx([3.5, 3.25])
-    assert codebook.vectors.flatten().tolist() == pytest.approx([1.0 / 3.5, 33.0 / 3.25], rel=1e-4)
-
-
-def test_the_codebook_starts_far_apart_and_idle_vectors_start_anew() -> None:
-    centres = torch.tensor([[0.0, 0.0], [9.0, 0.0], [0.0, 9.0], [9.0, 9.0]])
-    features = (centres.repeat(20, 1) + 0.01 * random(80, 2)).T[None]
-    codebook = Codebook(4, 2, decay=0.5)
-    codebook.learn(features, codebook(features), generator=generator())
-    assert sorted(codebook(features).flatten().bincount(minlength=4).tolist()) == [20] * 4
-    with torch.no_grad():
-        codebook.vectors[2] = 100.0
-        codebook.sums[2] = 100.0 * codebook.counts[2]
-    for _ in range(8):
-        codebook.learn(features, codebook(features), generator=generator())
-    assert codebook(features).unique().numel() == 3
-    codebook.learn(features, codebook(features), generator=generator(), revive=0.1)
-    assert codebook(features).unique().numel() == 4
 
 
 def test_the_codebook_moves_in_training_only() -> None:
@@ -191,22 +130,6 @@ def test_sizes_of_the_paper_preset() -> None:
     assert count_parameters(network.prior.transformers[0]) == 16 * block + (33 + 256) * 128 + 129 * 33
 
 
-@pytest.mark.parametrize(("grid", "dims", "number"), [(4, 2, 8), (3, 3, 48), (2, 2, 1)])
-def test_orders_are_different_permutations(grid: int, dims: int, number: int) -> None:
-    orders = token_orders(grid, dims=dims, number=number)
-    assert orders.shape == (number, grid**dims)
-    assert torch.equal(orders.sort(1).values, torch.arange(grid**dims).expand(number, -1))
-    assert torch.equal(orders[0], torch.arange(grid**dims))
-    assert len({tuple(order) for order in orders.tolist()}) == number
-
-
-def test_the_first_orders_are_rows_columns_and_their_reversals() -> None:
-    orders = token_orders(2, dims=2, number=4).tolist()
-    assert orders == [[0, 1, 2, 3], [3, 2, 1, 0], [0, 2, 1, 3], [3, 1, 2, 0]]
-    with pytest.raises(ValueError, match="1 to 8 orders"):
-        token_orders(2, dims=2, number=9)
-
-
 def test_impossible_settings_are_refused() -> None:
     with pytest.raises(BadInput, match=r"method\.orders"):
         tiny("vq-vae", orders=9).build()
@@ -219,29 +142,6 @@ def test_impossible_settings_are_refused() -> None:
 
 
 # The transformer
-
-
-def test_no_logit_knows_of_later_tokens() -> None:
-    torch.manual_seed(0)
-    transformer = CausalTransformer(6, 12, width=8, depth=2, heads=2)
-    tokens = random_tokens(2, length=12)
-    before = transformer(tokens)
-    for place in (3, 7, 11):
-        changed = tokens.clone()
-        changed[:, place] = (changed[:, place] + 1) % 5
-        after = transformer(changed)
-        torch.testing.assert_close(after[:, :place], before[:, :place], rtol=0, atol=1e-6)
-        assert (after[:, place:] - before[:, place:]).abs().amax((1, 2)).min() > 1e-4
-
-
-def test_token_by_token_is_the_same_as_all_at_once() -> None:
-    torch.manual_seed(0)
-    transformer = CausalTransformer(6, 12, width=8, depth=3, heads=4)
-    tokens = random_tokens(3, length=12)
-    memory = transformer.begin(3)
-    with torch.no_grad():
-        stepped = torch.stack([transformer.step(column, memory) for column in tokens.unbind(1)], 1)
-        torch.testing.assert_close(stepped, transformer(tokens), rtol=1e-4, atol=1e-5)
 
 
 def test_log_probabilities_are_those_of_the_chain_in_every_order() -> None:
@@ -316,24 +216,6 @@ def test_healing_does_not_know_of_neighbours() -> None:
 
 
 # The threshold
-
-
-def test_running_quantile() -> None:
-    running = RunningQuantile(LOWEST, 0.0)
-    assert float(running.read(0.1)) == LOWEST
-    for seed in range(20):
-        running.add(-10.0 * torch.rand(5000, generator=generator(seed)))
-    for share in (0.01, 0.1, 0.5):
-        assert float(running.read(share)) == pytest.approx(-10.0 * (1 - share), abs=0.05)
-    running.add(torch.tensor([-math.inf]))
-
-
-def test_running_quantile_forgets() -> None:
-    running = RunningQuantile(LOWEST, 0.0, decay=0.5)
-    for value in (-15.0, -5.0):
-        for _ in range(10):
-            running.add(torch.full((100,), value))
-    assert float(running.read(0.5)) == pytest.approx(-5.0, abs=0.02)
 
 
 @functools.cache
