@@ -49,8 +49,12 @@ def test_volumes_and_flat_nifti(tmp_path: Path) -> None:
 
 def test_mixtures_and_nothing(pictures: Cohort, tmp_path: Path) -> None:
     mixed = replace(pictures, entries=(*pictures.entries[:2], *with_modality(pictures, "CXR").entries[2:]))
-    with pytest.raises(BadInput, match="slices, xray"):
-        choose_recipe(mixed)
+    assert choose_recipe(mixed).name == "universal"
+    deep = nifti(tmp_path / "deep.nii.gz", (20, 20, 20))
+    with pytest.raises(BadInput, match=r"brain-mri, slices, xray.*--where"):
+        choose_recipe(replace(mixed, entries=(*mixed.entries, deep)))
+    with pytest.raises(BadInput, match=r"brain-mri, xray"):
+        choose_recipe(replace(mixed, entries=(*mixed.entries[2:], deep)))
     with pytest.raises(BadInput, match="no scans"):
         choose_recipe(pictures.select(split="nowhere"))
     (tmp_path / "bad.nii.gz").write_bytes(b"no")

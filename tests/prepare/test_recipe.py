@@ -11,8 +11,17 @@ from unlesion.settings import setting_names
 
 
 def test_builtin_recipes_load_and_differ() -> None:
-    assert builtin_recipes() == ("brain-mri", "slices", "xray")
-    assert len({load_recipe(name).digest for name in builtin_recipes()}) == 3
+    assert builtin_recipes() == ("brain-mri", "slices", "universal", "xray")
+    assert len({load_recipe(name).digest for name in builtin_recipes()}) == 4
+
+
+def test_digests_that_recorded_results_are_known_by_stay() -> None:
+    digests = {name: load_recipe(name, {"size": 64}).digest for name in ("brain-mri", "slices", "xray")}
+    assert digests == {
+        "brain-mri": "08ffe546d82b491d",
+        "slices": "89a89e06a742f2b1",
+        "xray": "e1854d710d4684f2",
+    }
 
 
 def test_yaml_round_trip(tmp_path: Path) -> None:
@@ -31,7 +40,7 @@ def test_digest_sees_every_setting_but_the_name() -> None:
         "size": 72, "kind": "volume", "assumed_width_mm": 99.0, "roi.how": "head", "roi.erode_mm": 1.0,
         "align.how": "none", "crop.field_mm": 99.0, "crop.margin": 0.5, "slices.step_mm": 9.0, "slices.lowest": 0.1,
         "slices.highest": 0.9, "normalise.how": "none", "normalise.low": 5.0, "normalise.high": 95.0,
-        "normalise.median_at": 0.4,
+        "normalise.median_at": 0.4, "by_modality": {"CXR": {"roi": {"how": "body"}}},
     }  # fmt: skip
     assert set(others) | {"name"} == set(setting_names(Recipe))
     digests = {load_recipe("slices", {name: value}).digest for name, value in others.items()}
@@ -69,7 +78,7 @@ def test_files_that_are_no_recipes(tmp_path: Path, text: str) -> None:
 
 
 def test_unknown_recipe_names_the_known() -> None:
-    with pytest.raises(BadInput, match="brain-mri, slices, xray"):
+    with pytest.raises(BadInput, match="brain-mri, slices, universal, xray"):
         load_recipe("brain")
 
 

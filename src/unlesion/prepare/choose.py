@@ -16,12 +16,13 @@ LOOKED_AT = 4
 
 
 def choose_recipe(cohort: Cohort) -> Recipe:
-    """The built-in recipe for what a cohort holds: "brain-mri", "slices" or "xray".
+    """The built-in recipe for what a cohort holds: "brain-mri", "slices", "xray" or "universal".
 
-    Volumes get "brain-mri", pictures whose modality is an X-ray "xray", other pictures "slices".
+    Volumes get "brain-mri", pictures whose modality is an X-ray "xray", other pictures "slices", and pictures
+    of both kinds "universal".
 
     Raises:
-        BadInput: the cohort is empty, or mixes these kinds.
+        BadInput: the cohort is empty, or mixes volumes with pictures.
     """
     if len(cohort) == 0:
         raise BadInput(f"{cohort.name}: no scans; check --where")
@@ -32,6 +33,8 @@ def choose_recipe(cohort: Cohort) -> Recipe:
     kinds = sorted(({kind for kind in known.values() if kind} | looked) - {""})
     if not kinds:
         raise BadInput(f"{cohort.name}: none of the scans that were tried can be read; check the files")
+    if kinds == ["slices", "xray"]:
+        return load_recipe("universal")
     if len(kinds) > 1:
         raise BadInput(
             f"{cohort.name}: holds scans for different recipes ({', '.join(kinds)}); choose one kind with "

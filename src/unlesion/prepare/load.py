@@ -12,6 +12,7 @@ import yaml
 from pydantic import ValidationError
 
 from unlesion.errors import BadInput
+from unlesion.prepare.by_modality import RecipePart
 from unlesion.prepare.recipe import Recipe
 from unlesion.settings import setting_names
 
@@ -26,8 +27,9 @@ def load_recipe(name_or_path: str | Path, overrides: Mapping[str, Any] | None = 
     """Load a recipe.
 
     Args:
-        name_or_path: a built-in name ("brain-mri", "slices", "xray") or a YAML file.
-        overrides: settings by dotted name, such as {"size": 128, "normalise.high": 99.5}.
+        name_or_path: a built-in name ("brain-mri", "slices", "universal", "xray") or a YAML file.
+        overrides: settings by dotted name, such as {"size": 128, "normalise.high": 99.5}; those of one
+            modality as "by_modality.CXR.normalise.high".
 
     Raises:
         BadInput: no such recipe, an unknown setting, or a value that does not fit.
@@ -61,7 +63,7 @@ def recipe_from(content: Mapping[str, Any], *, source: str) -> Recipe:
 
 
 def _override(content: dict[str, Any], setting: str, value: Any) -> None:
-    if setting not in setting_names(Recipe):
+    if _below_modality(setting) not in _names(setting):
         raise _unknown(setting, "recipe")
     *steps, last = setting.split(".")
     place = content
@@ -72,13 +74,28 @@ def _override(content: dict[str, Any], setting: str, value: Any) -> None:
     place[last] = value
 
 
-def _unknown(setting: str, source: str) -> BadInput:
+def _below_modality(setting: str) -> str:
+    """A setting of one modality without its modality: "by_modality.CXR.roi.how" -> "roi.how"."""
+    first, *rest = setting.split(".", 2)
+    return rest[1] if first == "by_modality" and len(rest) == 2 else setting
+
+
+def _names(setting: str) -> list[str]:
+    """Dotted names of the settings that there are where this one stands."""
     names = setting_names(Recipe)
-    close = difflib.get_close_matches(setting, names, n=1, cutoff=0.4)
+    if _below_modality(setting) == setting:
+        return names
+    return [name for name in names if name.partition(".")[0] in RecipePart.model_fields]
+
+
+def _unknown(setting: str, source: str) -> BadInput:
+    names, wanted = _names(setting), _below_modality(setting)
+    close = difflib.get_close_matches(wanted, names, n=1, cutoff=0.4)
     if not close:
         # A bare name may belong into a step: "high" means "normalise.high".
-        close = [name for name in names if name.rsplit(".", 1)[-1] == setting.rsplit(".", 1)[-1]]
-    advice = f"did you mean {close[0]!r}?" if close else f"there are: {', '.join(names)}"
+        close = [name for name in names if name.rsplit(".", 1)[-1] == wanted.rsplit(".", 1)[-1]]
+    before = setting.removesuffix(wanted)
+    advice = f"did you mean {before + close[0]!r}?" if close else f"there are: {', '.join(names)}"
     return BadInput(f"{source}: unknown setting {setting!r}; {advice}")
 
 

@@ -4,14 +4,23 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Sequence
 from typing import Any, Literal
 
 import numpy as np
 import yaml
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    field_validator,
+    model_serializer,
+)
 
 from unlesion.errors import BadInput
 from unlesion.prepare.align import AlignStep, Frame
+from unlesion.prepare.by_modality import RecipePart, one_name_each, part_of
 from unlesion.prepare.crop import CropStep
 from unlesion.prepare.normalise import CEILING, Intensity, NormaliseStep
 from unlesion.prepare.placement import Placement
@@ -33,6 +42,7 @@ class Recipe(BaseModel):
         size: pixels per side of a prepared picture.
         roi, align, crop, slices, normalise: the steps, in this order.
         assumed_width_mm: mm across the longer side of a picture that does not know its pixels' size.
+        by_modality: by name of a modality, steps that scans of it have in the place of the recipe's own.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -46,6 +56,21 @@ class Recipe(BaseModel):
     slices: SliceStep = SliceStep()
     normalise: NormaliseStep = NormaliseStep()
     assumed_width_mm: float = Field(default=240.0, gt=0)
+    by_modality: dict[str, RecipePart] = Field(default_factory=dict)
+
+    @field_validator("by_modality")
+    @classmethod
+    def _one_name_each(cls, parts: dict[str, RecipePart]) -> dict[str, RecipePart]:
+        one_name_each(parts)
+        return parts
+
+    @model_serializer(mode="wrap")
+    def _without_what_came_later(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leaves `by_modality` out where it is empty: recipes of before it came keep their digests."""
+        out: dict[str, Any] = dump(self)
+        if not self.by_modality:
+            out.pop("by_modality", None)
+        return out
 
     @property
     def digest(self) -> str:
@@ -58,14 +83,35 @@ class Recipe(BaseModel):
         """The recipe as YAML that `load_recipe` reads."""
         return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False)
 
-    def prepare(self, scan: Scan) -> Prepared:
-        """Prepare one scan.
+    def for_modality(self, modality: Sequence[str]) -> Recipe:
+        """The plain recipe that scans with these channels get; the recipe itself where it has one for all.
 
         Raises:
-            BadInput: the scan is of the other kind, or was prepared by another recipe.
+            ValueError: the channels have different steps in `by_modality`.
+        """
+        if not self.by_modality:
+            return self
+        part = part_of(self.by_modality, modality)
+        return self.model_copy(update={"by_modality": {}, **({} if part is None else part.given)})
+
+    def prepare(self, scan: Scan) -> Prepared:
+        """Prepare one scan, with the steps of its modality.
+
+        Raises:
+            BadInput: the scan is of the other kind, was prepared by another recipe, or its channels have
+                different steps.
         """
         if isinstance(scan.grid.header, StoredGeometry):
             return self._as_stored(scan, scan.grid.header)
+        try:
+            plain = self.for_modality(scan.modality)
+        except ValueError as error:
+            raise BadInput(
+                f"{scan.key}: recipe {self.name!r} cannot prepare it: {error}; choose others with --channels"
+            ) from error
+        return plain._prepare(scan)
+
+    def _prepare(self, scan: Scan) -> Prepared:
         self._check_kind(scan)
         spacing = self._spacing(scan, stripped=False)
         region = self.roi.find(scan, spacing)
