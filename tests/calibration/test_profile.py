@@ -136,3 +136,19 @@ def test_distance_is_the_shift() -> None:
     one, two = np.zeros((1, 60)), np.zeros((1, 60))
     one[0, 10] = two[0, 16] = 1
     assert contrast_distance(one, two) == pytest.approx(6 * BRIGHTEST / 60)
+
+
+def test_each_modality_is_held_against_its_own() -> None:
+    t1 = [brain(i, mean=0.4) for i in range(8)]
+    chest = [replace(brain(i, mean=0.9, side=28), modality=("CXR",)) for i in range(8, 16)]
+    mixed = TrainingProfile.fit_scans([*t1, *chest])
+    mixed = TrainingProfile.from_json(json.loads(json.dumps(mixed.to_json())))
+    assert [part.modality for part in mixed.parts] == [("CXR",), ("T1",)]
+    assert mixed.warnings(brain(30, mean=0.4)) == ()
+    assert mixed.warnings(replace(brain(30, mean=0.9, side=28), modality=("cxr",))) == ()
+    # Looks like a chest and is said to be a brain: the mixture alone would let it pass.
+    assert [w.split()[0] for w in mixed.warnings(brain(30, mean=0.9))] == ["contrast"]
+    (found,) = mixed.warnings(replace(brain(30, mean=0.65), modality=("T2",)))
+    assert "T2 (trained on CXR, T1)" in found
+    assert mixed.warnings(replace(brain(30, mean=0.65), modality=("",))) == ()
+    assert "parts" not in TrainingProfile.fit_scans(t1).to_json()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -63,8 +63,9 @@ class TrainingProfile:
         histogram: per channel, the mean histogram of prepared intensities (shares that sum to 1).
         distance: distance from it that 95 % of the training scans keep.
         ranges: lowest and highest value of each trait in `TRAITS`.
-        modality: names of the channels.
+        modality: names of the channels; none where the training scans were of several modalities.
         n_scans: number of training scans.
+        parts: a profile of each modality, where there were several; a scan is held against its own.
     """
 
     histogram: tuple[tuple[float, ...], ...]
@@ -72,6 +73,7 @@ class TrainingProfile:
     ranges: Mapping[str, tuple[float, float]]
     modality: tuple[str, ...]
     n_scans: int
+    parts: tuple[TrainingProfile, ...] = ()
 
     @classmethod
     def fit(cls, store: StoreLike, indices: NDArray[np.int64]) -> TrainingProfile:
@@ -106,6 +108,7 @@ class TrainingProfile:
         seen = [traits for traits in scans if traits.histogram is not None]
         if not seen:
             raise ValueError("no training scan to profile")
+        parts = cls._fit_parts(seen)
         histograms = np.stack([t.histogram for t in seen if t.histogram is not None])
         mean = histograms.mean(axis=0)
         distances = [contrast_distance(one, mean) for one in histograms]
@@ -118,13 +121,32 @@ class TrainingProfile:
             histogram=tuple(tuple(float(share) for share in channel) for channel in mean),
             distance=float(np.quantile(distances, 0.95)),
             ranges=ranges,
-            modality=seen[0].modality,
+            modality=() if parts else seen[0].modality,
             n_scans=len(seen),
+            parts=parts,
         )
+
+    @classmethod
+    def _fit_parts(cls, seen: Sequence[Traits]) -> tuple[TrainingProfile, ...]:
+        """A profile of each modality; none where all scans have the same."""
+        groups: dict[tuple[str, ...], list[Traits]] = {}
+        for traits in seen:
+            groups.setdefault(_plain(traits.modality), []).append(traits)
+        return tuple(cls.fit_traits(groups[name]) for name in sorted(groups)) if len(groups) > 1 else ()
 
     def warnings(self, prepared: ProfiledScan) -> tuple[str, ...]:
         """In words, what about a scan is unlike the training scans; empty if nothing is."""
         traits = _traits(prepared)
+        for part in self.parts:
+            if _plain(part.modality) == _plain(traits.modality):
+                return part._warnings(traits)
+        unlike: tuple[str, ...] = ()
+        if self.parts and any(traits.modality):
+            ours = ", ".join("+".join(part.modality) or "unnamed" for part in self.parts)
+            unlike = (f"modality unlike the training scans: {'+'.join(traits.modality)} (trained on {ours})",)
+        return unlike + self._warnings(traits)
+
+    def _warnings(self, traits: Traits) -> tuple[str, ...]:
         out = []
         unlike = [
             f"{theirs} (trained on {ours})"
@@ -161,6 +183,7 @@ class TrainingProfile:
             "ranges": {name: list(pair) for name, pair in self.ranges.items()},
             "modality": list(self.modality),
             "n_scans": self.n_scans,
+            **({"parts": [part.to_json() for part in self.parts]} if self.parts else {}),
         }
 
     @classmethod
@@ -177,9 +200,15 @@ class TrainingProfile:
                 ranges={name: (float(p[0]), float(p[1])) for name, p in saved["ranges"].items()},
                 modality=tuple(str(name) for name in saved["modality"]),
                 n_scans=int(saved["n_scans"]),
+                parts=tuple(cls.from_json(part) for part in saved.get("parts", ())),
             )
         except (KeyError, TypeError, AttributeError, IndexError) as error:
             raise ValueError("not a training profile") from error
+
+
+def _plain(modality: Sequence[str]) -> tuple[str, ...]:
+    """Names of channels, without regard to case."""
+    return tuple(name.casefold() for name in modality)
 
 
 def _traits(scan: ProfiledScan) -> Traits:
