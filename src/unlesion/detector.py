@@ -165,7 +165,12 @@ class Detector:
         # The threshold is one of the roi's voxels, so it says nothing about those outside.
         lesions = np.zeros(anomaly.shape, bool) if threshold is None else (anomaly > threshold) & roi
         spacing = scan.grid.spacing if scan.grid.spacing_known else None
-        lesions, components = remove_small(lesions, spacing=spacing, config=scorer.config.post)
+        lesions, components = remove_small(
+            lesions,
+            spacing=spacing,
+            config=scorer.config.post,
+            assumed_width_mm=self.assumed_width_mm(scan.modality),
+        )
         return Detection(
             healthy=healthy,
             anomaly=anomaly,
@@ -191,6 +196,10 @@ class Detector:
             score = scorer.scan_score(after, prepared.roi, latent=evidence.latent)
             out[name] = (prepared.restore(after), prepared.restore(before), float(score))
         return out
+
+    def assumed_width_mm(self, modality: tuple[str, ...]) -> float:
+        """How wide a picture of that modality is taken to be if it does not say."""
+        return self.recipe.for_modality(modality).assumed_width_mm
 
     def _check_channels(self, key: str, channels: int) -> None:
         spec = self.method.spec

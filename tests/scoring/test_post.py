@@ -92,6 +92,15 @@ def test_unknown_spacing_has_an_assumed_width() -> None:
     assert (left.sum(), count) == (16, 1)
 
 
+def test_the_assumed_width_is_the_recipes() -> None:
+    mask = np.zeros((100, 100, 1), bool)
+    mask[:2, :2] = True
+    # Four pixels are 16 mm² of a picture of 200 mm, and 4 mm² of one of 100 mm.
+    for width, kept in ((200.0, 4), (100.0, 0)):
+        left, _ = remove_small(mask, spacing=None, config=PostConfig(), assumed_width_mm=width)
+        assert left.sum() == kept
+
+
 def test_nothing_to_remove() -> None:
     left, count = remove_small(np.zeros((4, 4, 4), bool), spacing=None, config=PostConfig())
     assert (left.sum(), count) == (0, 0)

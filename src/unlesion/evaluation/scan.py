@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unlesion.evaluation.fidelity import Units
+from unlesion.scoring.post import ASSUMED_WIDTH_MM
 
 Floats = NDArray[np.float32]
 Mask = NDArray[np.bool_]
@@ -39,6 +40,7 @@ class EvaluatedScan:
         twin: the true healthy counterpart, like `image`; or None.
         units: of prepared intensities; None: the 1st to 99th percentile inside the roi.
         spacing: mm along rows, columns, slices; None unknown.
+        assumed_width_mm: how wide a picture of unknown spacing is taken to be.
         p_value: of the native score, used where there is no calibration.
     """
 
@@ -57,6 +59,7 @@ class EvaluatedScan:
     twin: Floats | None = None
     units: Units | None = None
     spacing: tuple[float, float, float] | None = None
+    assumed_width_mm: float = ASSUMED_WIDTH_MM
     p_value: float | None = None
 
     @property

@@ -169,7 +169,10 @@ class Tally:
             add_up(self._healthy, {scan.subject: np.asarray([*above, values.size])})
         for rate in RATES:
             predicted, _ = remove_small(
-                (anomaly > thresholds[rate]) & scan.roi, spacing=scan.spacing, config=self.post
+                (anomaly > thresholds[rate]) & scan.roi,
+                spacing=scan.spacing,
+                config=self.post,
+                assumed_width_mm=scan.assumed_width_mm,
             )
             if truth is not None:
                 hits, marked = int((predicted & truth).sum()), int(truth.sum())

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from unlesion.scoring.config import PostConfig
 from unlesion.scoring.evidence import Floats, Mask
 
-# Where a scan does not say how large its pixels are, it is taken to be this wide.
+# Where neither a scan nor a recipe says how large its pixels are, it is taken to be this wide.
 ASSUMED_WIDTH_MM = 240.0
 
 
@@ -84,20 +84,25 @@ def label_components(lesions: NDArray[np.bool_]) -> tuple[NDArray[np.int32], int
 
 
 def remove_small(
-    lesions: NDArray[np.bool_], *, spacing: tuple[float, float, float] | None, config: PostConfig
+    lesions: NDArray[np.bool_],
+    *,
+    spacing: tuple[float, float, float] | None,
+    config: PostConfig,
+    assumed_width_mm: float = ASSUMED_WIDTH_MM,
 ) -> tuple[NDArray[np.bool_], int]:
     """Drop connected components that are too small, on the scan's own grid.
 
     Args:
         lesions: (rows, columns, slices).
         spacing: mm along rows, columns, slices; None unknown: then the picture counts as
-            `ASSUMED_WIDTH_MM` wide and its pixels (voxels) as isotropic.
+            `assumed_width_mm` wide and its pixels (voxels) as isotropic.
         config: the smallest volume (ml), or area (mm²) where there is a single slice.
+        assumed_width_mm: the recipe's for the scan's modality, where there is a recipe.
 
     Returns:
         What is left, and the number of its components.
     """
-    rows, columns, slices = spacing or (ASSUMED_WIDTH_MM / lesions.shape[1],) * 3
+    rows, columns, slices = spacing or (assumed_width_mm / lesions.shape[1],) * 3
     labels, count = label_components(lesions)
     if count == 0:
         return lesions, 0
