@@ -245,6 +245,7 @@ class Detector:
                     "size": spec.size,
                     "dims": spec.dims,
                     "modalities": list(spec.modalities),
+                    "conditions": list(spec.conditions),
                 },
                 "seed": self.seed,
                 "recipe": {"digest": self.recipe.digest, **self.recipe.model_dump(mode="json")},
@@ -283,7 +284,9 @@ class Detector:
                 )
             config = validated(method_class.Config, saved["method"]["config"], what="method")
             given = saved["input"]
-            spec = InputSpec(**{**given, "modalities": tuple(given["modalities"])})
+            # Older runs do not say which modalities they saw, and need not.
+            names = {key: tuple(given.get(key, ())) for key in ("modalities", "conditions")}
+            spec = InputSpec(**{**given, **names})
             recipe_values = {k: v for k, v in saved["recipe"].items() if k != "digest"}
             recipe = validated(Recipe, recipe_values, what="recipe")
             if recipe.digest != saved["recipe"]["digest"]:

@@ -16,7 +16,7 @@ class Stub(nn.Module):
     def __init__(self, answer: Tensor | None) -> None:
         super().__init__()
         self.answer = answer
-        self.decoder = lambda code: torch.zeros_like(self.shown)
+        self.decode = lambda code: torch.zeros_like(self.shown)
 
     def encode(self, images: Tensor) -> tuple[Tensor, Tensor]:
         self.shown = images

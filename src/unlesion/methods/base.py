@@ -32,13 +32,15 @@ class InputSpec:
         channels: number of channels.
         size: pixels along each in-plane side (images are square).
         dims: 2 for slices, 3 for volumes.
-        modalities: names of the channels, "" unknown.
+        modalities: names of the channels, "" unknown; of one scan, where there are several modalities.
+        conditions: modalities seen in training, sorted, as `networks.condition.condition_name` writes them.
     """
 
     channels: int = 1
     size: int = 64
     dims: int = 2
     modalities: tuple[str, ...] = ("",)
+    conditions: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

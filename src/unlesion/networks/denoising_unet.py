@@ -58,6 +58,7 @@ class DenoisingUNet(nn.Module):
 
     Args:
         channels: of the image, in and out.
+        extra: further planes in, which tell something about the image.
         widths: channels of each level, finest first; sides must be multiples of 2^(levels - 1).
         dims: 2 or 3.
         plain_first: see `ConvBlock`; needed where `channels` is 1.
@@ -66,10 +67,16 @@ class DenoisingUNet(nn.Module):
     """
 
     def __init__(
-        self, channels: int, *, widths: Sequence[int], dims: int = 2, plain_first: bool = False
+        self,
+        channels: int,
+        *,
+        widths: Sequence[int],
+        dims: int = 2,
+        plain_first: bool = False,
+        extra: int = 0,
     ) -> None:
         super().__init__()
-        inputs = [channels, *widths[:-1]]
+        inputs = [channels + extra, *widths[:-1]]
         self.down = nn.ModuleList(
             ConvBlock(a, b, dims=dims, plain_first=plain_first and level == 0)
             for level, (a, b) in enumerate(zip(inputs, widths, strict=True))
@@ -81,7 +88,7 @@ class DenoisingUNet(nn.Module):
         self.last = layer("Conv", dims)(widths[0], channels, 1)
 
     def forward(self, images: Tensor) -> Tensor:
-        """(B, channels, ...) to the same shape."""
+        """(B, channels + extra, ...) to (B, channels, ...)."""
         kept = []
         features = images
         for level, block in enumerate(self.down):

@@ -166,6 +166,9 @@ def _learnt(run: Mapping[str, Any]) -> list[tuple[str, str]]:
 def _settings(run: Mapping[str, Any]) -> list[tuple[str, str]]:
     scoring = run.get("scoring") or {}
     modalities = [m for m in look_up(run, "input.modalities") or [] if m]
+    # Several that were learnt together, one a scan, say more than the channels of one of the scans.
+    conditions = look_up(run, "input.conditions") or []
+    modalities = conditions if len(conditions) > 1 else modalities
     pairs = [
         ("modality", ", ".join(modalities)),
         ("method", settings_in_words(look_up(run, "method.config"))),

@@ -23,6 +23,7 @@ from unlesion.errors import BadInput
 from unlesion.files import read_json, write_json
 from unlesion.methods.base import InputSpec, Method
 from unlesion.methods.registry import get_method, preset_settings
+from unlesion.networks.condition import condition_name
 from unlesion.prepare import (
     PreparedStore,
     Recipe,
@@ -170,7 +171,12 @@ def train(
         )
     indices = np.flatnonzero(np.isin(store.slice_scan, chosen_rows))
     modality = tuple(store.scans[chosen_rows[0]]["modality"])
-    spec = InputSpec(channels=int(store.images.shape[1]), size=the_recipe.size, modalities=modality)
+    spec = InputSpec(
+        channels=int(store.images.shape[1]),
+        size=the_recipe.size,
+        modalities=modality,
+        conditions=tuple(sorted({condition_name(store.scans[row]["modality"]) for row in chosen_rows})),
+    )
     torch.manual_seed(seed_of(seed, "weights"))
     the_method = method_class(config, spec)
     network = the_method.build()

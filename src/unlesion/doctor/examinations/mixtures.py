@@ -78,7 +78,8 @@ class Mixtures(Geometries):
             level="warning" if mixed else "note",
             where=(),
             what=f"several modalities: {shown}" + ("; training would learn them as one" if mixed else ""),
-            mend="choose one with --where modality=…, or join those of one scan with --channels",
+            mend="choose one with --where modality=…, join those of one scan with --channels, or let the method know "
+            "the modality (--set method.condition=true)",
             value=float(len(counts)),
         )
 

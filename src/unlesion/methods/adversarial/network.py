@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from unlesion.methods.variational.network import divergence
+from unlesion.networks.condition import Conditionable, with_numbers, with_planes
 from unlesion.networks.residual import ResidualDecoder, ResidualEncoder, Taps
 
 
@@ -34,8 +35,8 @@ class Seen:
         return divergence(self.mean, self.log_sigma)
 
 
-class IntrospectiveNetwork(nn.Module):
-    """Encoder and decoder.
+class IntrospectiveNetwork(Conditionable):
+    """Encoder and decoder, which may be told the modality.
 
     Args:
         encoder: tells codes and features.
@@ -56,9 +57,18 @@ class IntrospectiveNetwork(nn.Module):
 
     def encode(self, images: Tensor) -> Seen:
         """Look at images (B, C, ...)."""
-        mean, log_variance, taps = self.encoder(images)
+        mean, log_variance, taps = self.encoder(with_planes(images, self.condition))
         limit = self.log_variance_limit
         return Seen(mean=mean.float(), log_sigma=0.5 * log_variance.float().clamp(-limit, limit), taps=taps)
+
+    def taps(self, images: Tensor) -> Taps:
+        """The encoder's features of images (B, C, ...) after each level, finest first."""
+        return self.encoder.taps(with_planes(images, self.condition))
+
+    def decode(self, codes: Tensor) -> Tensor:
+        """Draw from codes (B, latent): (B, C, ...)."""
+        drawn: Tensor = self.decoder(with_numbers(codes, self.condition))
+        return drawn
 
     def encode_both(self, images: Tensor) -> Seen:
         """Look at a batch whose halves are of different kinds."""
@@ -74,11 +84,9 @@ class IntrospectiveNetwork(nn.Module):
     def decode_both(self, codes: Tensor) -> Tensor:
         """Draw from a batch of codes whose halves are of different kinds: (B, C, ...)."""
         if self.passes == 1:
-            drawn: Tensor = self.decoder(codes)
-            return drawn
-        return torch.cat([self.decoder(half) for half in codes.chunk(2)])
+            return self.decode(codes)
+        return torch.cat([self.decode(half) for half in codes.chunk(2)])
 
     def forward(self, images: Tensor) -> Tensor:
         """(B, C, ...) to the reconstruction from the mean code."""
-        drawn: Tensor = self.decoder(self.encode(images).mean)
-        return drawn
+        return self.decode(self.encode(images).mean)

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from unlesion.methods.adversarial.network import IntrospectiveNetwork, Seen
 from unlesion.methods.adversarial.si_vae import IntrospectiveConfig, SoftIntroVAE
+from unlesion.methods.base import MethodConfig
 from unlesion.networks.adaptive_equalise import adaptive_equalise
 from unlesion.networks.norms import NormKind
 from unlesion.networks.perceptual import feature_distance
@@ -72,7 +73,7 @@ class ReversedAutoEncoder(SoftIntroVAE):
     # Adaptive equalisation has steps, at which the last bit of a grey value counts; and that depends on how many
     # images are drawn at once.
     one_by_one = True
-    Config = ReversedConfig
+    Config: ClassVar[type[MethodConfig]] = ReversedConfig
     config: ReversedConfig
 
     def _encoder_extra(self, seen: Seen, seen_both: Seen) -> dict[str, Tensor]:
@@ -100,9 +101,8 @@ class ReversedAutoEncoder(SoftIntroVAE):
         self, network: IntrospectiveNetwork, first: Tensor, second: Tensor, roi: Tensor
     ) -> Tensor:
         """How different two images look to the encoder, blurred inside the roi: (B, ...)."""
-        encoder: Any = network.encoder
         unit = self.config.features == "unit"
-        distance = feature_distance(encoder.taps(first), encoder.taps(second), first.shape[2:], unit=unit)
+        distance = feature_distance(network.taps(first), network.taps(second), first.shape[2:], unit=unit)
         return blur_inside(distance, roi, self.config.smoothing)[:, 0]
 
 

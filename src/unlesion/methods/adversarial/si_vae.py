@@ -12,8 +12,9 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from unlesion.methods.adversarial.network import IntrospectiveNetwork, Seen
-from unlesion.methods.base import Method, MethodConfig, Phase, Stage, StepContext
+from unlesion.methods.base import MethodConfig, Phase, Stage, StepContext
 from unlesion.methods.batch import Batch, Evidence
+from unlesion.methods.conditioned import ConditionedConfig, ConditionedMethod
 from unlesion.methods.sizes import coarsest_grid
 from unlesion.networks.draws import normal
 from unlesion.networks.modes import asking
@@ -24,7 +25,7 @@ from unlesion.networks.residual import ResidualDecoder, ResidualEncoder
 LOWEST_EXPONENT = -80.0
 
 
-class IntrospectiveConfig(MethodConfig):
+class IntrospectiveConfig(ConditionedConfig):
     """Settings of `SoftIntroVAE`; the defaults are the paper's at 128 pixels.
 
     Attributes:
@@ -88,7 +89,7 @@ SMALL: Mapping[str, Any] = {
 }
 
 
-class SoftIntroVAE(Method):
+class SoftIntroVAE(ConditionedMethod):
     """Daniel and Tamar's game: real images get likely codes, drawn ones unlikely, and the decoder resists."""
 
     name = "si-vae"
@@ -131,17 +132,16 @@ class SoftIntroVAE(Method):
 
     def build(self) -> nn.Module:
         """Parts `encoder` and `decoder`."""
-        config, spec = self.config, self.spec
+        config, spec, told = self.config, self.spec, len(self.conditions)
         shape: dict[str, Any] = {
             "widths": config.widths,
             "grid": coarsest_grid(spec, len(config.widths), method=self.name),
-            "latent": config.latent,
             "norm": config.norm,
             "dims": spec.dims,
         }
         return IntrospectiveNetwork(
-            ResidualEncoder(spec.channels, **shape),
-            ResidualDecoder(spec.channels, ceiling=config.ceiling, **shape),
+            ResidualEncoder(spec.channels + told, latent=config.latent, **shape),
+            ResidualDecoder(spec.channels, latent=config.latent + told, ceiling=config.ceiling, **shape),
             log_variance_limit=config.log_variance_limit,
             passes=2 if config.norm == "batch" else 1,
         )
@@ -174,6 +174,7 @@ class SoftIntroVAE(Method):
 
     def explain(self, network: nn.Module, batch: Batch) -> Evidence:
         """The image drawn from the mean code, or the mean of `samples` drawn ones; and the code."""
+        network = self.told(network, batch)
         assert isinstance(network, IntrospectiveNetwork)
         images = batch.images * batch.roi
         samples = self.config.samples
@@ -181,8 +182,8 @@ class SoftIntroVAE(Method):
         size = 1 if self.one_by_one else max(1, len(batch))
         with asking(network):
             found = [
-                self._ask(network, *part)
-                for part in zip(images.split(size), batch.roi.split(size), noise.split(size), strict=True)
+                self._ask(network.told_of(rows), images[rows], batch.roi[rows], noise[rows])
+                for rows in (slice(start, start + size) for start in range(0, max(1, len(batch)), size))
             ]
         return Evidence(
             healthy=torch.cat([one.healthy for one in found if one.healthy is not None]),
@@ -194,7 +195,7 @@ class SoftIntroVAE(Method):
         """Evidence about images; each row of `noise` (B, samples, latent) draws one more of each."""
         seen = network.encode(images)
         # Noise of 0 is the mean code.
-        redrawn = [network.decoder(seen.draw(drawn)) * roi for drawn in noise.unbind(1)]
+        redrawn = [network.decode(seen.draw(drawn)) * roi for drawn in noise.unbind(1)]
         maps = [self._maps(network, images, healthy, roi) for healthy in redrawn]
         healthy = torch.stack(redrawn).mean(0)
         again = network.encode(healthy)
@@ -217,10 +218,11 @@ class SoftIntroVAE(Method):
 
     def _plain(self, network: nn.Module, batch: Batch, context: StepContext) -> Mapping[str, Tensor]:
         """The evidence lower bound."""
+        network = self.told(network, batch)
         assert isinstance(network, IntrospectiveNetwork)
         images = batch.images * batch.roi
         seen = network.encode(images)
-        drawn = self._cut(network.decoder(seen.draw(_noise(seen.mean, context))), batch.roi)
+        drawn = self._cut(network.decode(seen.draw(_noise(seen.mean, context))), batch.roi)
         error, kl = squared_error(drawn, images).mean(), seen.divergence().mean()
         config = self.config
         loss = self._scale * (config.beta_rec * error + config.warmup_kl * config.beta_kl * kl)
@@ -228,6 +230,7 @@ class SoftIntroVAE(Method):
 
     def _encoder_turn(self, network: nn.Module, batch: Batch, context: StepContext) -> Mapping[str, Tensor]:
         """Likely codes for real images, unlikely ones for drawn and redrawn images."""
+        network = self.told(network, batch)
         assert isinstance(network, IntrospectiveNetwork)
         config, scale = self.config, self._scale
         images = batch.images * batch.roi
@@ -237,8 +240,8 @@ class SoftIntroVAE(Method):
         # The decoder's turn draws from the same numbers.
         context.shared.update(code=code.detach(), prior=prior)
         with torch.no_grad():
-            fake = self._cut(network.decoder(prior), batch.roi)
-        redrawn = self._cut(network.decoder(code), batch.roi)
+            fake = self._cut(network.decode(prior), batch.roi)
+        redrawn = self._cut(network.decode(code), batch.roi)
         both = torch.cat([redrawn, fake])
         seen_both = network.encode_both(both.detach())
         drawn_both = network.decode_both(seen_both.draw(_noise(seen_both.mean, context)))
@@ -265,6 +268,7 @@ class SoftIntroVAE(Method):
 
     def _decoder_turn(self, network: nn.Module, batch: Batch, context: StepContext) -> Mapping[str, Tensor]:
         """Images to which the encoder gives likely codes."""
+        network = self.told(network, batch)
         assert isinstance(network, IntrospectiveNetwork)
         config, scale = self.config, self._scale
         images = batch.images * batch.roi

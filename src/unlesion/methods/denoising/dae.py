@@ -11,16 +11,18 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from unlesion.methods.base import Method, MethodConfig, Phase, Stage, StepContext
+from unlesion.methods.base import Phase, Stage, StepContext
 from unlesion.methods.batch import Batch, Evidence
+from unlesion.methods.conditioned import ConditionedConfig, ConditionedMethod
 from unlesion.methods.sizes import coarsest_grid
 from unlesion.networks.coarse_noise import coarse_noise
+from unlesion.networks.condition import Conditionable, with_planes
 from unlesion.networks.denoising_unet import DenoisingUNet
 from unlesion.networks.modes import asking
 from unlesion.networks.roi import roi_mean
 
 
-class DenoisingConfig(MethodConfig):
+class DenoisingConfig(ConditionedConfig):
     """Settings of `DenoisingAutoEncoder`; the defaults are the paper's.
 
     Attributes:
@@ -46,8 +48,8 @@ class DenoisingConfig(MethodConfig):
     clip_norm: float = Field(0.5, gt=0)
 
 
-class DenoisingNetwork(nn.Module):
-    """Holds the U-Net."""
+class DenoisingNetwork(Conditionable):
+    """Holds the U-Net, whose further planes tell the modality."""
 
     def __init__(self, unet: DenoisingUNet) -> None:
         super().__init__()
@@ -55,7 +57,7 @@ class DenoisingNetwork(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """(B, C, ...) to the same without what does not belong."""
-        result: Tensor = self.unet(images)
+        result: Tensor = self.unet(with_planes(images, self.condition))
         return result
 
 
@@ -64,7 +66,7 @@ def oscillating_cosine(progress: float, *, half_cycles: int) -> float:
     return 0.5 * (1.0 + math.cos(math.pi * half_cycles * min(max(progress, 0.0), 1.0)))
 
 
-class DenoisingAutoEncoder(Method):
+class DenoisingAutoEncoder(ConditionedMethod):
     """Kascenas' U-Net, trained to take coarse noise off healthy images; shown a scan without added noise."""
 
     name = "dae"
@@ -98,7 +100,13 @@ class DenoisingAutoEncoder(Method):
         coarsest_grid(spec, len(config.widths) - 1, method=self.name)
         plain = config.first == "plain" or (config.first == "auto" and spec.channels == 1)
         return DenoisingNetwork(
-            DenoisingUNet(spec.channels, widths=config.widths, dims=spec.dims, plain_first=plain)
+            DenoisingUNet(
+                spec.channels,
+                widths=config.widths,
+                dims=spec.dims,
+                plain_first=plain,
+                extra=len(self.conditions),
+            )
         )
 
     def stages(self) -> list[Stage]:
@@ -118,11 +126,11 @@ class DenoisingAutoEncoder(Method):
         noise = coarse_noise(
             images, batch.roi, sigma=self.config.sigma, cell=self.config.cell, generator=context.generator
         )
-        drawn = network(images + noise)
+        drawn = self.told(network, batch)(images + noise)
         return {"loss": roi_mean((drawn.float() - images).square(), batch.roi)}
 
     def explain(self, network: nn.Module, batch: Batch) -> Evidence:
         """What the network makes of the images as they are."""
         with asking(network):
-            drawn = network(batch.images * batch.roi).float()
+            drawn = self.told(network, batch)(batch.images * batch.roi).float()
         return Evidence(healthy=drawn * batch.roi)

@@ -60,7 +60,7 @@ class ContextEncodingVAE(VariationalAutoEncoder):
             generator=context.generator,
         )
         # Only the mean code is used here: filling in is no matter of chance. The target is clean.
-        filled = network(erased)
+        filled = self.told(network, batch)(erased)
         pixels = (batch.roi.sum() * images.shape[1]).clamp(min=1)
         filling = self._error(filled, images, batch.roi).sum() / pixels
         share = self.config.context
@@ -71,7 +71,7 @@ class ContextEncodingVAE(VariationalAutoEncoder):
         """As the VAE, with the paper's own combined map."""
         config = self.config
         found = gradient_maps(
-            network,
+            self.told(network, batch),
             batch,
             error=self._error,
             beta=config.beta,

@@ -43,7 +43,7 @@ def gradient_maps(
     """Reconstruct a batch and take the gradients at its pixels.
 
     Args:
-        network: a `VariationalNetwork`.
+        network: a `VariationalNetwork`, told the modalities if it is to be.
         batch: the images.
         error: (drawn, images, roi) -> each image's reconstruction error (B,).
         beta: weight of the divergence.
@@ -57,13 +57,13 @@ def gradient_maps(
         images = (batch.images * batch.roi).clone().requires_grad_()
         roi = batch.roi.clone()
         mean, log_sigma = network.encode(images)  # type: ignore[operator]
-        healthy = network.decoder(mean)  # type: ignore[operator]
+        healthy = network.decode(mean)  # type: ignore[operator]
         kl_total = divergence(mean, log_sigma).sum()
         (kl_gradient,) = torch.autograd.grad(kl_total, images, retain_graph=True)
         if samples:
             noise = batch.noise((samples, mean.shape[1])).clone()
             codes = [mean + noise[:, k] * log_sigma.exp() for k in range(samples)]
-            drawn_images = [network.decoder(code) for code in codes]  # type: ignore[operator]
+            drawn_images = [network.decode(code) for code in codes]  # type: ignore[operator]
             total = torch.stack([error(drawn, images, roi).sum() for drawn in drawn_images]).mean()
         else:
             total = error(healthy, images, roi).sum()

@@ -11,8 +11,9 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from unlesion.methods.autoencoder.backbone import BackboneConfig
-from unlesion.methods.base import Method, MethodConfig, Phase, Stage, StepContext
+from unlesion.methods.base import MethodConfig, Phase, Stage, StepContext
 from unlesion.methods.batch import Batch, Evidence
+from unlesion.methods.conditioned import ConditionedConfig, ConditionedMethod
 from unlesion.methods.sizes import coarsest_grid
 from unlesion.methods.variational.gradients import gradient_maps
 from unlesion.methods.variational.network import VariationalNetwork, divergence
@@ -22,7 +23,7 @@ from unlesion.networks.roi import roi_sum
 from unlesion.networks.strided import StridedDecoder, StridedEncoder, decoder_widths
 
 
-class VariationalConfig(BackboneConfig):
+class VariationalConfig(BackboneConfig, ConditionedConfig):
     """Settings of `VariationalAutoEncoder`, beside those of its backbone.
 
     Attributes:
@@ -41,7 +42,7 @@ class VariationalConfig(BackboneConfig):
     smoothing: float = Field(2.0, ge=0)
 
 
-class VariationalAutoEncoder(Method):
+class VariationalAutoEncoder(ConditionedMethod):
     """Baur's VAE with the gradient maps of Zimmerer et al.
 
     Maps: `kl_gradient` |dKL/dx|, `elbo_gradient` |dL/dx|, `combi` (x - x^)² · |dKL/dx|, each blurred.
@@ -88,17 +89,17 @@ class VariationalAutoEncoder(Method):
         dense: dict[str, Any] = {
             "reduced": config.reduced,
             "grid": grid,
-            "latent": config.latent,
             "dims": spec.dims,
             "dropout": config.dropout,
         }
+        told = len(self.conditions)
         return VariationalNetwork(
             encoder=nn.Sequential(
-                StridedEncoder(spec.channels, widths=config.widths, **conv),
-                DenseCode(width, heads=2, **dense),
+                StridedEncoder(spec.channels + told, widths=config.widths, **conv),
+                DenseCode(width, heads=2, latent=config.latent, **dense),
             ),
             decoder=nn.Sequential(
-                DenseExpansion(width, **dense),
+                DenseExpansion(width, latent=config.latent + told, **dense),
                 StridedDecoder(spec.channels, widths=decoder_widths(config.widths), **conv),
             ),
         )
@@ -111,10 +112,11 @@ class VariationalAutoEncoder(Method):
         return [Stage(name="train", phases=(phase,))]
 
     def _loss(self, network: nn.Module, batch: Batch, context: StepContext) -> Mapping[str, Tensor]:
+        network = self.told(network, batch)
         images = batch.images * batch.roi
         mean, log_sigma = network.encode(images)  # type: ignore[operator]
         noise = normal(tuple(mean.shape), generator=context.generator, device=mean.device)
-        drawn = network.decoder(mean + noise * log_sigma.exp())  # type: ignore[operator]
+        drawn = network.decode(mean + noise * log_sigma.exp())  # type: ignore[operator]
         error = self._error(drawn, images, batch.roi).sum()
         kl = divergence(mean, log_sigma).sum()
         pixels = (batch.roi.sum() * images.shape[1]).clamp(min=1)
@@ -125,7 +127,7 @@ class VariationalAutoEncoder(Method):
         """Reconstruction from the mean code, the gradient maps, and the code's distribution."""
         config = self.config
         found = gradient_maps(
-            network,
+            self.told(network, batch),
             batch,
             error=self._error,
             beta=config.beta,
