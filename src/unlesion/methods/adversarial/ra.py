@@ -62,6 +62,7 @@ class ReversedAutoEncoder(SoftIntroVAE):
         "Training length comes from the budget; no random affine augmentation.",
         "The tiny, cpu and gpu presets are smaller, begin with a plain variational autoencoder, normalise by groups, cut "
         "drawn images to the roi, and weigh the losses differently.",
+        "`condition=true`, off by default, tells the network the modality of every image; the published ones are not told.",
     )
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "tiny": {**SoftIntroVAE.presets["tiny"], "features": "plain", "smoothing": 0.5},

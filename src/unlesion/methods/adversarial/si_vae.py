@@ -109,6 +109,7 @@ class SoftIntroVAE(ConditionedMethod):
         "The weights kept are the last, averaged ones; training length comes from the budget.",
         "The tiny, cpu and gpu presets are smaller, begin with a plain variational autoencoder, normalise by groups, cut "
         "drawn images to the roi, and weigh the losses differently.",
+        "`condition=true`, off by default, tells the network the modality of every image; the published ones are not told.",
     )
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "tiny": {

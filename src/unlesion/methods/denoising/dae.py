@@ -83,6 +83,7 @@ class DenoisingAutoEncoder(ConditionedMethod):
         "The published median filter and roi erosion are post-processing here, common to all methods, in mm.",
         "Training length comes from the budget; only the paper preset oscillates its learning rate.",
         "The tiny, cpu and gpu presets have fewer channels and a higher learning rate.",
+        "`condition=true`, off by default, tells the network the modality of every image; the published ones are not told.",
     )
     presets = {
         "tiny": {"image_size": 32, "batch": 16, "widths": (8, 16, 32), "learning_rate": 3e-3},

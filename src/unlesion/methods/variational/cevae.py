@@ -44,6 +44,7 @@ class ContextEncodingVAE(VariationalAutoEncoder):
         "Squares are drawn anew for every image, one to three of them, within the box around its roi.",
         "Training length and learning-rate cosine come from the budget.",
         "Gradients are taken at the mean code and blurred; the original averages over drawn codes.",
+        "`condition=true`, off by default, tells the network the modality of every image; the published ones are not told.",
     )
     native = {"rule": "map:combi"}
     Config = ContextEncodingConfig

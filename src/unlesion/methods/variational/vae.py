@@ -62,6 +62,7 @@ class VariationalAutoEncoder(ConditionedMethod):
         "Gradients are taken at the mean code and blurred; the original averages over drawn codes.",
         "The published score keeps bright residuals above a percentile only; native here is |x - x^|.",
         "The cpu and tiny presets are smaller than the published network.",
+        "`condition=true`, off by default, tells the network the modality of every image; the published ones are not told.",
     )
     presets = {
         "tiny": {
