@@ -80,7 +80,9 @@ def fit(
     return network, fitted
 
 
-@pytest.mark.parametrize("name", ["dae", "ae", "vae", "cevae", "si-vae", "ra", "f-anogan", "mem-ae"])
+@pytest.mark.parametrize(
+    "name", ["dae", "ae", "vae", "cevae", "si-vae", "ra", "phanes", "f-anogan", "mem-ae"]
+)
 def test_an_interrupted_training_ends_with_the_same_weights(
     store: PreparedStore, tmp_path: Path, name: str
 ) -> None:

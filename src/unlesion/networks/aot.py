@@ -120,6 +120,7 @@ class AOTGenerator(nn.Module):
             nn.ReLU(),
             conv(width, channels, 3, padding=1),
         )
+        self.apply(_begin_strong)
 
     def forward(self, images: Tensor, holes: Tensor) -> Tensor:
         """Draw the whole image; nothing under a hole is looked at.
@@ -134,3 +135,11 @@ class AOTGenerator(nn.Module):
         shown = torch.cat([images.masked_fill(holes, 1.0), holes.to(images.dtype)], dim=1)
         drawn = self.end(self.blocks(self.begin(shown))).float()
         return 0.5 * (torch.tanh(drawn) + 1.0) * self.ceiling
+
+
+def _begin_strong(module: nn.Module) -> None:
+    """Weights that pass a signal on through ReLUs; torch's own lose it over so many layers without normalisation."""
+    if isinstance(module, nn.Conv2d | nn.Conv3d):
+        nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
+        assert module.bias is not None
+        nn.init.zeros_(module.bias)
