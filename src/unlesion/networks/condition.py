@@ -47,10 +47,8 @@ def one_hot(
                 f"{name}: modality {one} is not one of those seen in training ({', '.join(known)}); "
                 "correct the column modality of the manifest, or use a run that was trained on it"
             )
-    out = torch.zeros(len(wanted), len(known), device=device)
-    for row, one in enumerate(wanted):
-        out[row, list(known).index(one)] = 1.0
-    return out
+    places = {one: place for place, one in enumerate(known)}
+    return torch.eye(len(known))[[places[one] for one in wanted]].to(device)
 
 
 def with_planes(images: Tensor, condition: Tensor | None) -> Tensor:
