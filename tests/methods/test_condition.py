@@ -203,7 +203,7 @@ def test_settings_of_before_stay_the_same_record(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["ae", "mem-ae", "f-anogan", "vq-vae"])
-def test_others_have_no_such_setting(name: str) -> None:
+def test_others_cannot_be_told(name: str) -> None:
     with pytest.raises(ValueError, match="condition"):
         get_method(name).config_for("tiny", {"condition": True})
 
