@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
 import torch
@@ -46,13 +46,36 @@ class Batch:
             spacing=self.spacing.to(device, non_blocking=True),
         )
 
+    def pick(self, rows: Tensor) -> Batch:
+        """Some of its images: `rows` are their numbers, or (B,) bool."""
+        number = torch.arange(len(self))[rows.cpu()]
+        here = number.to(self.images.device)
+        return Batch(
+            images=self.images[here],
+            roi=self.roi[here],
+            position=self.position[here],
+            spacing=self.spacing[here],
+            modality=tuple(self.modality[row] for row in number.tolist()),
+            scan_ids=tuple(self.scan_ids[row] for row in number.tolist()),
+            seeds=self.seeds[number],
+        )
+
     def noise(self, shape: tuple[int, ...], *, salt: int = 0) -> Tensor:
         """Standard normal noise of `shape` per image, (B, *shape), from each image's own seed."""
-        drawn = []
+        return self.drawn(lambda generator: torch.randn(shape, generator=generator), salt=salt)
+
+    def drawn(self, draw: Callable[[torch.Generator], Tensor], *, salt: int = 0) -> Tensor:
+        """What `draw` makes of a generator with each image's own seed, one after another: (B, ...).
+
+        Args:
+            draw: generator (on the CPU) to a tensor, of the same shape every time.
+            salt: another number gives other draws of the same image.
+        """
+        made = []
         for seed in self.seeds.tolist():
-            generator = torch.Generator().manual_seed((seed + 0x9E3779B9 * salt) % (2**63))
-            drawn.append(torch.randn(shape, generator=generator))
-        return torch.stack(drawn).to(self.images.device)
+            generator = torch.Generator(device="cpu").manual_seed((seed + 0x9E3779B9 * salt) % (2**63))
+            made.append(draw(generator))
+        return torch.stack(made).to(self.images.device)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

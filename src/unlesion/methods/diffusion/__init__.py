@@ -1,0 +1,1 @@
+"""Methods that add noise and let a network take it off."""

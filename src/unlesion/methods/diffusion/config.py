@@ -1,0 +1,99 @@
+"""Settings that all diffusion methods have."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import Field, model_validator
+
+from unlesion.methods.base import InputSpec, MethodConfig
+from unlesion.networks.diffusion.noise import Noise, NoiseKind
+from unlesion.networks.diffusion.process import Process, Target
+from unlesion.networks.diffusion.schedules import ScheduleKind, make_schedule
+
+
+class DiffusionConfig(MethodConfig):
+    """Settings of `DDPM` and of all methods made from it; the defaults are those of its `paper` preset.
+
+    Attributes:
+        width: channels of the U-Net's first level.
+        factors: of the levels' widths.
+        blocks: residual blocks of a level on the way down, one number for all levels or one for each.
+        attention: sides in pixels of the levels that attend; the middle always does.
+        head_width: channels of a head of attention.
+        dropout: in the residual blocks.
+        schedule: "cosine" or "linear".
+        timesteps: steps of the forward process, T.
+        target: what the network tells: the clean image "x0", the noise "eps" or the velocity "v".
+        loss: "l1" or "l2" distance from that, mean over the roi.
+        noise: "gaussian", "simplex", "coarse" or "pyramid".
+        grain: first wavelength of simplex noise, or cell of coarse noise, in sides of the image.
+        octaves: of simplex noise.
+        persistence: factor on the strength from octave to octave, or from level to level of a pyramid.
+        shared_field: one noise field for all images of a training batch, and at detection one for each of
+            `t_test`, the same for all images, as the released code does; false draws one for every image.
+        train_levels: noise levels in training are drawn from 1 to this.
+        t_test: noise levels at detection, 1 to `timesteps`; the images drawn from several are averaged.
+        sampler: "one-step" takes the clean image that the network sees at once; "ddim" goes there in `steps` steps
+            without new noise, "ancestral" in all steps with new noise in each.
+        steps: of the DDIM sampler.
+        step_noise: kind of the new noise of "ancestral".
+        learning_rate: of AdamW.
+        weight_decay: of AdamW; 0 is Adam.
+        anneal: let the learning rate follow a cosine to 0.
+    """
+
+    width: int = Field(128, ge=4, multiple_of=2)
+    factors: tuple[int, ...] = Field((1, 2, 2), min_length=1)
+    blocks: int | tuple[int, ...] = 3
+    attention: tuple[int, ...] = ()
+    head_width: int = Field(64, ge=1)
+    dropout: float = Field(0.0, ge=0, lt=1)
+    schedule: ScheduleKind = "cosine"
+    timesteps: int = Field(1000, ge=2)
+    target: Target = "x0"
+    loss: Literal["l1", "l2"] = "l1"
+    noise: NoiseKind = "simplex"
+    grain: float = Field(2 / 3, gt=0)
+    octaves: int = Field(6, ge=1)
+    persistence: float = Field(0.8, gt=0)
+    shared_field: bool = False
+    train_levels: int = Field(1000, ge=1)
+    t_test: tuple[int, ...] = Field((500,), min_length=1)
+    sampler: Literal["one-step", "ddim", "ancestral"] = "one-step"
+    steps: int = Field(25, ge=1)
+    step_noise: NoiseKind = "gaussian"
+    learning_rate: float = Field(1e-4, gt=0)
+    weight_decay: float = Field(0.0, ge=0)
+    anneal: bool = False
+
+    @model_validator(mode="after")
+    def _levels_exist(self) -> DiffusionConfig:
+        if not all(1 <= level <= self.timesteps for level in (*self.t_test, self.train_levels)):
+            raise ValueError(f"t_test and train_levels must lie between 1 and timesteps ({self.timesteps})")
+        if isinstance(self.blocks, tuple) and len(self.blocks) != len(self.factors):
+            raise ValueError(f"blocks for {len(self.blocks)} levels, but factors for {len(self.factors)}")
+        return self
+
+    @property
+    def process(self) -> Process:
+        """The forward process and what the network is asked."""
+        return Process(make_schedule(self.schedule, self.timesteps), self.target)
+
+    def noise_of(self, kind: NoiseKind) -> Noise:
+        """The component that draws a kind of noise."""
+        return Noise(kind=kind, grain=self.grain, octaves=self.octaves, persistence=self.persistence)
+
+    def unet_settings(self, spec: InputSpec) -> dict[str, Any]:
+        """Arguments of `DiffusionUNet` for images like these."""
+        levels = range(len(self.factors))
+        return {
+            "channels": spec.channels,
+            "width": self.width,
+            "factors": self.factors,
+            "blocks": self.blocks,
+            "attention": tuple(level for level in levels if spec.size >> level in self.attention),
+            "head_width": self.head_width,
+            "dropout": self.dropout,
+            "dims": spec.dims,
+        }

@@ -1,0 +1,1 @@
+"""The engine of diffusion methods: schedule, process, noise, network, samplers."""

@@ -1,0 +1,72 @@
+"""One question per image, time and region, all in as few batches as memory allows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor
+
+from unlesion.networks.diffusion.process import Process
+
+# (noisy images, times (rows,), codes or None) -> answers.
+Unet = Callable[[Tensor, Tensor, Tensor | None], Tensor]
+# Features of the first level that may be alive at once, per tensor: about 60 MB, and some ten tensors live.
+MOST_FEATURES = 2**24
+
+
+def rows_at_once(images: Tensor, width: int) -> int:
+    """How many images a network of `width` channels at its first level is asked about together."""
+    return max(1, MOST_FEATURES // (width * images[0, 0].numel()))
+
+
+def redraw(
+    unet: Unet,
+    process: Process,
+    images: Tensor,
+    noise: Tensor,
+    times: Sequence[int],
+    *,
+    context: Tensor | None = None,
+    regions: Tensor | None = None,
+    most: int = 64,
+) -> Tensor:
+    """The clean image that the network sees in noisy versions of images, without a chain.
+
+    Images, times and regions become the rows of one long batch, cut only where memory asks for it. No row knows of
+    another.
+
+    Args:
+        unet: the network.
+        process: says what its answers mean.
+        images: (B, C, ...) clean.
+        noise: (K, B, C, ...), for every time.
+        times: K of them, from 0.
+        context: (B, n) codes of the clean images, made once; or None.
+        regions: (N, 1, ...) bool: the noise lies in one region at a time, the rest of the image stays clean, and only
+            that region of the answer is used. Where regions overlap answers are averaged, and what no region covers
+            stays as it is. None: the whole image at once.
+        most: rows in a batch.
+
+    Returns:
+        (K, B, C, ...) float32.
+    """
+    number = len(images)
+    parts = 1 if regions is None else len(regions)
+    rows = torch.arange(len(times) * parts * number, device=images.device)
+    when = torch.as_tensor(list(times), device=images.device)
+    answers = []
+    for chunk in rows.split(most):
+        time, part, image = chunk // (parts * number), chunk // number % parts, chunk % number
+        clean, at = images[image], when[time]
+        noisy = process.noisy(clean, noise[time, image], at)
+        shown = noisy if regions is None else torch.where(regions[part], noisy, clean)
+        answer = unet(shown, at, None if context is None else context[image])
+        answers.append(process.clean_of(answer, noisy, at))
+    drawn = torch.cat(answers).reshape(len(times), parts, *images.shape)
+    if regions is None:
+        return drawn[:, 0]
+    weights = regions[:, None].to(drawn.dtype)
+    covered = weights.sum(0)
+    mean = (drawn * weights).sum(1) / covered.clamp(min=1)
+    return torch.where(covered > 0, mean, images)
