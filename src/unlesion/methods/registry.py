@@ -27,6 +27,8 @@ _HOMES = {
     "f-anogan": "unlesion.methods.adversarial.f_anogan:FastAnoGAN",
     "mem-ae": "unlesion.methods.autoencoder.mem_ae:MemoryAutoEncoder",
     "vq-vae": "unlesion.methods.autoregressive.vq_vae:VQVAE",
+    "ddpm": "unlesion.methods.diffusion.ddpm:DDPM",
+    "anoddpm": "unlesion.methods.diffusion.anoddpm:AnoDDPM",
 }
 
 PRESETS = ("tiny", "cpu", "gpu", "paper")

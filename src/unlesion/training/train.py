@@ -180,7 +180,7 @@ def train(
     torch.manual_seed(seed_of(seed, "weights"))
     the_method = method_class(config, spec)
     network = the_method.build()
-    if device == "cpu":
+    if device == "cpu" and the_method.channels_last:
         network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     network = network.to(device)
     source = SliceSource(

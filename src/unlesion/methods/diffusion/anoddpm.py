@@ -26,7 +26,6 @@ class AnoDDPMConfig(DiffusionConfig):
     train_levels: int = Field(800, ge=1)
     t_test: tuple[int, ...] = Field((250,), min_length=1)
     sampler: Literal["one-step", "ddim", "ancestral"] = "ddim"
-    weight_decay: float = Field(0.01, ge=0)
 
 
 class AnoDDPM(DDPM):
