@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from itertools import pairwise
 
@@ -62,7 +63,6 @@ def ddim(
 
     Source: Song et al., Denoising diffusion implicit models, ICLR 2021, equations 12 and 16.
     """
-    dims = images.ndim - 2
     images = images.float()
     for step, (now, then) in enumerate(pairwise(times)):
         at = torch.full((len(images),), max(now, 0), device=images.device)
@@ -70,19 +70,22 @@ def ddim(
         if correct is not None:
             clean = correct(clean)
         noise = process.noise_of(clean, images, at)
-        keep, add = process.schedule.factors(torch.full_like(at, then), dims)
-        added = torch.zeros_like(add)
-        if eta and then >= 0:
-            keep_now, add_now = process.schedule.factors(at, dims)
-            added = eta * add / add_now * (1 - (keep_now / keep).square()).clamp(min=0).sqrt()
-        images = keep * clean + (add.square() - added.square()).clamp(min=0).sqrt() * noise
-        if eta and then >= 0:
+        added = eta * _posterior_std(process, now, then) if eta and then >= 0 else 0.0
+        kept = process.schedule.at(then)
+        images = math.sqrt(kept) * clean + math.sqrt(max(0.0, 1 - kept - added**2)) * noise
+        if added:
             if fresh is None:
                 raise ValueError("a sampler with eta above 0 needs noise")
             images = images + added * fresh(step)
         if report is not None:
             report(step + 1, len(times) - 1)
     return images
+
+
+def _posterior_std(process: Process, now: int, then: int) -> float:
+    """Standard deviation of x at time `then`, given x at `now` and the clean image."""
+    before, after = process.schedule.at(now), process.schedule.at(then)
+    return math.sqrt((1 - after) / (1 - before) * (1 - before / after))
 
 
 def ancestral(

@@ -29,6 +29,10 @@ class Schedule:
         """Number of steps, T."""
         return len(self.kept)
 
+    def at(self, time: int) -> float:
+        """The share left at a time, 1 at -1."""
+        return float(self.kept[time]) if time >= 0 else 1.0
+
     def factors(self, times: Tensor, dims: int) -> tuple[Tensor, Tensor]:
         """sqrt(abar) and sqrt(1 - abar) at some times, to multiply images and noise with.
 
