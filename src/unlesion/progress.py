@@ -6,6 +6,7 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sized
 from contextlib import AbstractContextManager, contextmanager
+from contextvars import ContextVar
 from typing import Protocol, TypeVar
 
 T = TypeVar("T")
@@ -25,6 +26,29 @@ class Advance(Protocol):
 Bars = Callable[[str, float | None], AbstractContextManager[Advance]]
 
 
+# Who shows the words of `tell`: the innermost bar that is shown.
+_listener: ContextVar[Callable[[str], None] | None] = ContextVar("listener", default=None)
+
+
+def tell(note: str) -> None:
+    """Say how far long work on one item is, beside the bar of whoever shows one; else nothing happens.
+
+    For work deep below a bar, such as the steps of a diffusion chain on one scan.
+    """
+    listener = _listener.get()
+    if listener is not None:
+        listener(note)
+
+
+@contextmanager
+def _heard(advance: Advance) -> Iterator[None]:
+    token = _listener.set(lambda note: advance(0.0, note=note))
+    try:
+        yield
+    finally:
+        _listener.reset(token)
+
+
 @contextmanager
 def silent(label: str, total: float | None = None) -> Iterator[Advance]:
     """Progress for nobody: `--quiet`, libraries, tests."""
@@ -39,7 +63,7 @@ def silent(label: str, total: float | None = None) -> Iterator[Advance]:
 def shown(label: str, total: float | None = None) -> Iterator[Advance]:
     """Progress for people, on standard error so that results can be piped."""
     show = _terminal if sys.stderr.isatty() else _lines
-    with show(label, total) as advance:
+    with show(label, total) as advance, _heard(advance):
         yield advance
 
 

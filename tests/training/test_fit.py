@@ -81,7 +81,7 @@ def fit(
 
 
 @pytest.mark.parametrize(
-    "name", ["dae", "ae", "vae", "cevae", "si-vae", "ra", "phanes", "f-anogan", "mem-ae"]
+    "name", ["dae", "ae", "vae", "cevae", "si-vae", "ra", "phanes", "f-anogan", "mem-ae", "ddpm"]
 )
 def test_an_interrupted_training_ends_with_the_same_weights(
     store: PreparedStore, tmp_path: Path, name: str
@@ -101,6 +101,39 @@ def test_an_interrupted_training_ends_with_the_same_weights(
     assert expected.keys() == found.keys()
     for key, tensor in expected.items():
         assert torch.equal(tensor, found[key]), key
+
+
+@pytest.mark.parametrize(
+    ("name", "turn", "modes"),
+    [
+        ("si-vae", "_encoder_turn", {"encoder": True, "decoder": True}),
+        ("si-vae", "_decoder_turn", {"encoder": True, "decoder": True}),
+        ("f-anogan", "_encoder_loss", {"encoder": True, "generator": False, "critic": False}),
+    ],
+)
+def test_frozen_parts_do_not_learn_and_only_those_that_play_stay_in_training_mode(
+    store: PreparedStore,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    name: str,
+    turn: str,
+    modes: Mapping[str, bool],
+) -> None:
+    method = get_method(name)
+    original, seen = getattr(method, turn), []
+
+    def watched(self: Any, network: nn.Module, *rest: Any) -> Any:
+        parts = dict(network.named_children())
+        learning = {part for part in parts if next(parts[part].parameters()).requires_grad}
+        seen.append((learning, {part: parts[part].training for part in parts}))
+        return original(self, network, *rest)
+
+    monkeypatch.setattr(method, turn, watched)
+    fit(name, store, tmp_path / "run")
+    assert seen
+    for learning, training in seen:
+        assert len(learning) == 1
+        assert training == dict(modes)
 
 
 def test_time_between_steps_counts(store: PreparedStore, tmp_path: Path) -> None:

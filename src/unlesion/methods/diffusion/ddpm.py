@@ -25,6 +25,7 @@ from unlesion.networks.diffusion.samplers import ancestral, ddim, descent
 from unlesion.networks.diffusion.unet import DiffusionUNet
 from unlesion.networks.modes import asking
 from unlesion.networks.roi import roi_mean
+from unlesion.progress import tell
 
 # Noise fields of an image: that of detection level k has number k, those of the steps of a chain follow.
 SALT_OF_STEPS = 10_000
@@ -263,9 +264,14 @@ class DDPM(Method):
             salt = SALT_OF_STEPS * level + step
             return self._drawn(config.noise_of(config.step_noise), batch, salt=salt, shared=False)
 
+        def report(done: int, steps: int) -> None:
+            tell(f"noise level {level}: step {done} of {steps} for {len(batch)} images")
+
         times = torch.full((len(batch),), level - 1, device=signal.device)
         noisy = process.noisy(signal, self._field(batch, level), times)
         if config.sampler == "ddim":
             path = descent(level - 1, config.steps)
-            return to_grey(ddim(answer, process, noisy, path, correct=correct))
-        return to_grey(ancestral(answer, process, noisy, level - 1, fresh=fresh, correct=correct))
+            return to_grey(ddim(answer, process, noisy, path, correct=correct, report=report))
+        return to_grey(
+            ancestral(answer, process, noisy, level - 1, fresh=fresh, correct=correct, report=report)
+        )
