@@ -11,7 +11,7 @@ from torch import Tensor
 from unlesion.networks.diffusion.noise import Noise, NoiseKind, pyramid_field
 from unlesion.networks.diffusion.simplex import (
     OCTAVE_STD,
-    cut,
+    banked_field,
     simplex_bank,
     simplex_field,
     simplex_noise,
@@ -72,21 +72,40 @@ def test_octaves_add_what_their_persistence_says() -> None:
 
 
 def test_a_bank_is_always_the_same_and_pieces_come_from_it() -> None:
-    bank = simplex_bank((16, 16), 8.0, 3, 0.8)
-    assert bank.shape == (16, 64, 64)
+    bank = simplex_bank((16, 16), 8.0, 1)
+    assert bank.shape == (1, 4, 64, 64)
     simplex_bank.cache_clear()
-    assert torch.equal(bank, simplex_bank((16, 16), 8.0, 3, 0.8))
-    piece = cut(bank, (16, 16), generator())
-    windows = bank.unfold(1, 16, 1).unfold(2, 16, 1)
+    assert torch.equal(bank, simplex_bank((16, 16), 8.0, 1))
+    piece = banked_field(bank, (16, 16), persistence=0.8, generator=generator())
+    windows = bank[0].unfold(1, 16, 1).unfold(2, 16, 1)
     variants = [sign * piece.flip(axes) for sign in (1, -1) for axes in ([], [0], [1], [0, 1])]
     assert any((windows == variant).all(-1).all(-1).any() for variant in variants)
-    assert simplex_bank((8, 8, 8), 4.0, 2, 0.8).shape == (8, 12, 12, 12)
+    assert simplex_bank((8, 8, 8), 4.0, 3).shape == (3, 2, 12, 12, 12)
+
+
+def test_fields_of_a_bank_are_like_fields_made_anew() -> None:
+    bank = simplex_bank((32, 32), 20.0, 5)
+    banked = torch.stack(
+        [banked_field(bank, (32, 32), persistence=0.8, generator=generator(seed)) for seed in range(300)]
+    )
+    anew = torch.stack(
+        [
+            simplex_field((32, 32), wavelength=20.0, octaves=5, generator=generator(seed))
+            for seed in range(300)
+        ]
+    )
+    assert float(banked.std()) == pytest.approx(float(anew.std()), rel=0.05)
+    # The means of fields differ as much, too, and so do pixels far from each other.
+    means = [fields.mean((1, 2)).std().item() for fields in (banked, anew)]
+    assert means[0] == pytest.approx(means[1], rel=0.25)
+    for lag in (1, 4, 10):
+        assert correlation(banked, lag) == pytest.approx(correlation(anew, lag), abs=0.06)
 
 
 def test_a_bank_made_while_counting_parameters_is_real() -> None:
     simplex_bank.cache_clear()
     with torch.device("meta"):
-        assert simplex_bank((8, 8), 4.0, 2, 0.8).device.type == "cpu"
+        assert simplex_bank((8, 8), 4.0, 2).device.type == "cpu"
 
 
 @ALL

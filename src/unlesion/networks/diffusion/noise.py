@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from unlesion.networks.coarse_noise import coarse_noise
-from unlesion.networks.diffusion.simplex import cut, simplex_bank
+from unlesion.networks.diffusion.simplex import banked_field, simplex_bank
 
 NoiseKind = Literal["gaussian", "simplex", "coarse", "pyramid"]
 PYRAMID_LEVELS = 10
@@ -20,7 +20,7 @@ class Noise:
     """Draws fields of one kind of noise.
 
     Attributes:
-        kind: "gaussian": standard normal, pixel by pixel. "simplex": octaves of simplex noise, cut from a bank,
+        kind: "gaussian": standard normal, pixel by pixel. "simplex": octaves of simplex noise, from a bank,
             standard deviation 0.53 with 6 octaves, as published (not brought to 1). "coarse": normal on a coarse
             grid, interpolated, standard deviation 1. "pyramid": a sum of normal noise on ever coarser grids,
             standard deviation 1 in every field.
@@ -50,9 +50,12 @@ class Noise:
         if self.kind == "gaussian":
             return torch.randn(shape, generator=generator)
         if self.kind == "simplex":
-            bank = simplex_bank(tuple(sides), self.grain * sides[-1], self.octaves, self.persistence)
-            pieces = [cut(bank, sides, generator) for _ in range(number * channels)]
-            return torch.stack(pieces).reshape(shape)
+            bank = simplex_bank(tuple(sides), self.grain * sides[-1], self.octaves)
+            made = [
+                banked_field(bank, sides, persistence=self.persistence, generator=generator)
+                for _ in range(number * channels)
+            ]
+            return torch.stack(made).reshape(shape)
         if self.kind == "coarse":
             everywhere = torch.ones((number, 1, *sides), dtype=torch.bool)
             cell = max(1.0, self.grain * sides[-1])

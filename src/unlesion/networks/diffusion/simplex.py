@@ -103,37 +103,39 @@ def simplex_field(
 
 
 @lru_cache(maxsize=8)
-def simplex_bank(
-    sides: tuple[int, ...], wavelength: float, octaves: int, persistence: float, seed: int = 0
-) -> Tensor:
-    """Large fields from which small ones are cut: (number, larger sides), always the same for the same arguments.
+def simplex_bank(sides: tuple[int, ...], wavelength: float, octaves: int, seed: int = 0) -> Tensor:
+    """Large fields of single octaves: (octaves, number, larger sides), always the same for the same arguments.
 
-    Slices are cut from 16 fields with 4 times their sides, volumes from 8 with 1.5 times: 256 slices that do not
-    overlap, and very many that do, each in 8 variants.
+    For slices there are 4 of each octave with 4 times the sides, for volumes 2 with 1.5 times.
     """
     generator = torch.Generator(device="cpu").manual_seed(seed)
     flat = len(sides) == 2
     large = tuple(math.ceil(side * (4 if flat else 1.5)) for side in sides)
     made = [
-        simplex_field(
-            large, wavelength=wavelength, octaves=octaves, persistence=persistence, generator=generator
-        )
-        for _ in range(16 if flat else 8)
+        simplex_field(large, wavelength=wavelength / 2**octave, octaves=1, generator=generator)
+        for octave in range(octaves)
+        for _ in range(4 if flat else 2)
     ]
-    return torch.stack(made)
+    return torch.stack(made).unflatten(0, (octaves, -1))
 
 
-def cut(bank: Tensor, sides: tuple[int, ...], generator: torch.Generator) -> Tensor:
-    """A random piece of a bank, `sides`, mirrored along random axes, its sign turned at random.
+def banked_field(
+    bank: Tensor, sides: tuple[int, ...], *, persistence: float, generator: torch.Generator
+) -> Tensor:
+    """A field like those of `simplex_field`, put together from random pieces of a bank: `sides` float32.
 
-    Mirroring also evens out the slant of the lattice. Pieces are not rolled: that would leave a seam.
+    The piece of every octave is cut out anywhere, mirrored along random axes, and its sign turned at random; that
+    also evens out the slant of the lattice. Pieces are not rolled: it would leave a seam.
     """
 
     def below(end: int) -> int:
         return int(torch.randint(end, (), generator=generator, device="cpu"))
 
-    field = bank[below(len(bank))]
-    for axis, side in enumerate(sides):
-        field = field.narrow(axis, below(field.shape[axis] - side + 1), side)
-    mirrored = [axis for axis in range(len(sides)) if below(2)]
-    return field.flip(mirrored) * (1.0 - 2.0 * below(2))
+    total = torch.zeros(sides, device="cpu")
+    for octave, fields in enumerate(bank):
+        piece = fields[below(len(fields))]
+        for axis, side in enumerate(sides):
+            piece = piece.narrow(axis, below(piece.shape[axis] - side + 1), side)
+        mirrored = [axis for axis in range(len(sides)) if below(2)]
+        total += persistence**octave * (1.0 - 2.0 * below(2)) * piece.flip(mirrored)
+    return total
