@@ -48,17 +48,16 @@ def test_only_the_part_whose_turn_it_is_learns(name: str) -> None:
     batch = blob_batch(8)
     for phase in game(method).phases:
         for part, child in children.items():
-            child.train(part in phase.parts).requires_grad_(part in phase.parts)
-        before = {key: value.clone() for key, value in network.state_dict().items()}
+            child.train(part in phase.parts or part in phase.playing).requires_grad_(part in phase.parts)
+        before = {key: value.detach().clone() for key, value in network.named_parameters()}
         optimizer = phase.optimizer(list(parameters_of(phase, children)))
         phase.loss(network, batch, context())["loss"].backward()
         optimizer.step()
         changed = {
             key.split(".")[0]
-            for key, value in network.state_dict().items()
+            for key, value in network.named_parameters()
             if not torch.equal(value, before[key])
         }
-        # Running statistics of the other part stay, too.
         assert changed == set(phase.parts)
 
 

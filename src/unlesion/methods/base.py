@@ -78,6 +78,8 @@ class Phase:
         optimizer: makes the optimiser of those parameters.
         repeats: how often the phase runs in a step, each time on a fresh batch (WGAN critics: 5).
         clip_norm: gradient norm is clipped to this, or None.
+        playing: names of frozen children that stay in training mode all the same (batch statistics); other
+            frozen children are in evaluation mode.
         same_batch: take no fresh batch but the last one of the phase before, with `StepContext.shared`.
     """
 
@@ -87,6 +89,7 @@ class Phase:
     optimizer: Callable[[Iterable[nn.Parameter]], torch.optim.Optimizer]
     repeats: int = 1
     clip_norm: float | None = None
+    playing: tuple[str, ...] = ()
     same_batch: bool = False
 
 

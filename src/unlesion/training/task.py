@@ -213,7 +213,7 @@ class StagedTask(pl.LightningModule):
         self._learning = wanted
         for name, child in self.network.named_children():
             child.requires_grad_(name in phase.parts)
-            child.train(name in phase.parts)
+            child.train(name in phase.parts or name in phase.playing)
 
     def _refuse_nonfinite(self, stage: Stage, values: Mapping[str, float]) -> None:
         for name, value in values.items():

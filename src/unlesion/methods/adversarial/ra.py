@@ -60,7 +60,7 @@ class ReversedAutoEncoder(SoftIntroVAE):
         "Grey values reach 1.5 here and 1 in the original.",
         "The weights kept are the last, averaged ones; the original chooses on noisy validation errors.",
         "Training length comes from the budget; no random affine augmentation.",
-        "The tiny, cpu and gpu presets are smaller, begin with a plain variational autoencoder, normalise by groups, cut "
+        "The tiny, cpu and gpu presets are smaller, begin with a plain variational autoencoder, normalise by batches, cut "
         "drawn images to the roi, and weigh the losses differently.",
         "`condition=true`, off by default, tells the network the modality of every image; the published ones are not told.",
     )

@@ -77,12 +77,13 @@ class IntrospectiveConfig(ConditionedConfig):
 # pull on codes of real images and the push on those of drawn ones are about equal from the start.
 SMALL: Mapping[str, Any] = {
     "batch": 8,
-    "norm": "group",
+    "norm": "batch",
     "masked": True,
-    "beta_rec": 5.0,
+    "beta_rec": 8.0,
     "repulsion": 0.02,
     "gamma": 0.0,
-    "learning_rate": 5e-4,
+    "learning_rate": 1e-3,
+    "schedule": "cosine",
     "warmup": 0.5,
     "warmup_learning_rate": 2e-3,
     "warmup_kl": 1.0 / 16.0,
@@ -102,12 +103,11 @@ class SoftIntroVAE(ConditionedMethod):
     deviations: ClassVar[tuple[str, ...]] = (
         "Network and sigmoid output are those of the reversed autoencoder, so that the two methods compare.",
         "The scale of the losses is one over all numbers of an image; the original leaves out the channels.",
-        "In an optimiser's turn the other part stays in evaluation mode, which matters for batch norm only.",
         "Log variances are kept within plus and minus 10.",
         "Detection draws from the mean code; `samples` draws from the distribution.",
         "Grey values reach 1.5 here and 1 in the original.",
         "The weights kept are the last, averaged ones; training length comes from the budget.",
-        "The tiny, cpu and gpu presets are smaller, begin with a plain variational autoencoder, normalise by groups, cut "
+        "The tiny, cpu and gpu presets are smaller, begin with a plain variational autoencoder, cut "
         "drawn images to the roi, and weigh the losses differently.",
         "`condition=true`, off by default, tells the network the modality of every image; the published ones are not told.",
     )
@@ -159,9 +159,17 @@ class SoftIntroVAE(ConditionedMethod):
             optimizer=partial(torch.optim.Adam, lr=config.warmup_learning_rate or config.learning_rate),
             clip_norm=config.clip_norm,
         )
-        encoder = Phase(name="encoder", parts=("encoder",), loss=self._encoder_turn, **shared)
+        # As published, both parts see the statistics of the batch in both turns.
+        encoder = Phase(
+            name="encoder", parts=("encoder",), playing=("decoder",), loss=self._encoder_turn, **shared
+        )
         decoder = Phase(
-            name="decoder", parts=("decoder",), loss=self._decoder_turn, same_batch=True, **shared
+            name="decoder",
+            parts=("decoder",),
+            playing=("encoder",),
+            loss=self._decoder_turn,
+            same_batch=True,
+            **shared,
         )
         game = Stage(
             name="game",
