@@ -11,13 +11,15 @@ from unlesion.networks.diffusion.process import Process
 
 # (noisy images, times (rows,), codes or None) -> answers.
 Unet = Callable[[Tensor, Tensor, Tensor | None], Tensor]
-# Features of the first level that may be alive at once, per tensor: about 60 MB, and some ten tensors live.
-MOST_FEATURES = 2**24
+# Numbers in one tensor of features at the first level, of which some ten live at once. On a CPU larger batches fall
+# out of its cache and are slower; on a GPU they fill it.
+MOST_FEATURES = {"cpu": 2**22, "other": 2**25}
 
 
 def rows_at_once(images: Tensor, width: int) -> int:
     """How many images a network of `width` channels at its first level is asked about together."""
-    return max(1, MOST_FEATURES // (width * images[0, 0].numel()))
+    most = MOST_FEATURES["cpu" if images.device.type == "cpu" else "other"]
+    return max(1, most // (width * images[0, 0].numel()))
 
 
 def redraw(
