@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -9,10 +11,15 @@ from scipy.ndimage import gaussian_filter
 from skimage.exposure import equalize_adapthist
 
 from tests.methods.scenes import blob_batch, built, make_batch, tiny, train
+from tests.networks.test_lpips import HEADS
+from unlesion.errors import BadInput
 from unlesion.methods.adversarial.network import IntrospectiveNetwork
 from unlesion.methods.adversarial.ra import embedding_loss, normalised_by_percentile
 from unlesion.methods.base import StepContext
+from unlesion.networks.lpips import LPIPS
 from unlesion.networks.perceptual import feature_distance
+from unlesion.networks.smoothing import blur_inside
+from unlesion.networks.squeezenet import SqueezeNetFeatures
 
 
 def test_the_embedding_loss_never_reaches_the_decoder() -> None:
@@ -121,3 +128,33 @@ def test_a_lesion_lights_up() -> None:
     outside = ~lesion & healthy.roi[:, 0]
     for name, value in method.explain(network, ill).maps.items():
         assert float(value[inside].mean()) > 2 * float(value[outside].mean()), name
+
+
+@pytest.mark.parametrize("name", ["ra", "phanes"])
+def test_maps_of_those_who_have_the_weights_of_lpips(tmp_path: Path, name: str) -> None:
+    torch.manual_seed(0)
+    backbone = tmp_path / "squeezenet.pth"
+    torch.save(SqueezeNetFeatures().state_dict(), backbone)
+    method = tiny(name, perceptual_weights=(backbone, HEADS))
+    network = built(method)
+    first = method.stages()[0]
+    assert first.before is not None
+    first.before(network)
+    backbone.unlink()
+    network.eval()
+    batch = blob_batch(2)
+    found = method.explain(network, batch)
+    own = tiny(name).explain(network, batch)
+    assert not torch.equal(found.maps["norm95"], own.maps["norm95"])
+    assert isinstance(network.lpips, LPIPS)
+    if name == "ra":
+        assert found.healthy is not None
+        images, healthy = ((x * batch.roi).clamp(0, 1.5) / 1.5 for x in (batch.images, found.healthy))
+        looks = blur_inside(network.lpips(images, healthy), batch.roi, method.config.smoothing)[:, 0]
+        residual = found.maps["norm95"] / looks
+        assert float(residual[batch.roi[:, 0]].max()) == pytest.approx(1.0, rel=1e-3)
+
+
+def test_lpips_looks_at_slices_only(tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match="slices only"):
+        tiny("ra", dims=3, perceptual_weights=(tmp_path / "a", tmp_path / "b")).build()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 from pydantic import SerializerFunctionWrapHandler, model_serializer
 from torch import nn
@@ -24,12 +24,16 @@ class ConditionedConfig(MethodConfig):
 
     condition: bool = False
 
+    # Settings that were added when results had been recorded already.
+    came_later: ClassVar[tuple[str, ...]] = ("condition",)
+
     @model_serializer(mode="wrap")
     def _without_what_came_later(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Leaves `condition` out where it is off: what was recorded before it came stays the same record."""
+        """Leaves newer settings out where they are off: what was recorded before they came stays the same record."""
         out: dict[str, Any] = dump(self)
-        if not self.condition:
-            out.pop("condition", None)
+        for name in self.came_later:
+            if not getattr(self, name):
+                out.pop(name, None)
         return out
 
 

@@ -115,6 +115,9 @@ class PhanesNetwork(IntrospectiveNetwork):
             log_variance_limit=autoencoder.log_variance_limit,
             passes=autoencoder.passes,
         )
+        for name, part in autoencoder.named_children():
+            if name not in ("encoder", "decoder"):
+                self.add_module(name, part)
         self.generator = generator
         self.critic = critic
         self.threshold = RunningQuantile(math.log(LOWEST), math.log(HIGHEST))

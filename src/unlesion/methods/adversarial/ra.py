@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 import torch
 from pydantic import Field
 from torch import Tensor, nn
 
+from unlesion.errors import BadInput
 from unlesion.methods.adversarial.network import IntrospectiveNetwork, Seen
 from unlesion.methods.adversarial.si_vae import IntrospectiveConfig, SoftIntroVAE
-from unlesion.methods.base import MethodConfig
+from unlesion.methods.base import MethodConfig, Stage
 from unlesion.networks.adaptive_equalise import adaptive_equalise
+from unlesion.networks.lpips import LPIPS
 from unlesion.networks.norms import NormKind
 from unlesion.networks.perceptual import feature_distance
 from unlesion.networks.residual import Taps
@@ -28,6 +32,8 @@ class ReversedConfig(IntrospectiveConfig):
         features: "unit" compares directions of feature vectors, as LPIPS does; "plain" the vectors themselves,
             so that strong features count more.
         smoothing: Gaussian blur of the perceptual maps, in pixels.
+        perceptual_weights: two files with the weights of torchvision's SqueezeNet 1.1 and of LPIPS for it; perceptual
+            maps are then LPIPS, as published, and `features` is not used. The run keeps a copy of the weights.
     """
 
     norm: NormKind = "frozen"
@@ -37,6 +43,9 @@ class ReversedConfig(IntrospectiveConfig):
     embedding: float = Field(0.005, ge=0)
     features: Literal["unit", "plain"] = "unit"
     smoothing: float = Field(2.0, ge=0)
+    perceptual_weights: tuple[Path, Path] | None = None
+
+    came_later: ClassVar[tuple[str, ...]] = ("condition", "perceptual_weights")
 
 
 class ReversedAutoEncoder(SoftIntroVAE):
@@ -51,7 +60,7 @@ class ReversedAutoEncoder(SoftIntroVAE):
         "arXiv 2401.10637."
     )
     deviations: ClassVar[tuple[str, ...]] = (
-        "Perceptual maps compare the method's own encoder features, not those of a downloaded SqueezeNet.",
+        "Perceptual maps compare the method's own encoder features; LPIPS with `perceptual_weights` only, for nothing is downloaded.",
         "Detection draws from the mean code; the released evaluation draws at random, as `samples=1` does.",
         "The 95th percentile of `norm95` is taken inside the roi, not over the whole picture.",
         "The image score is the map's mean inside the roi, not over the whole picture.",
@@ -77,6 +86,28 @@ class ReversedAutoEncoder(SoftIntroVAE):
     Config: ClassVar[type[MethodConfig]] = ReversedConfig
     config: ReversedConfig
 
+    def build(self) -> nn.Module:
+        """Parts `encoder` and `decoder`; and `lpips`, without parameters, where its weights are given."""
+        network = super().build()
+        if self.config.perceptual_weights:
+            if self.spec.dims != 2:
+                raise BadInput(
+                    f"{self.name}: LPIPS looks at slices only; leave method.perceptual_weights out"
+                )
+            network.add_module("lpips", LPIPS())
+        return network
+
+    def stages(self) -> list[Stage]:
+        """Those of the game; the first begins by reading LPIPS' weights, where they are given."""
+        first, *rest = super().stages()
+        if self.config.perceptual_weights:
+            first = replace(first, before=self._read_weights)
+        return [first, *rest]
+
+    def _read_weights(self, network: nn.Module) -> None:
+        assert self.config.perceptual_weights and isinstance(network.lpips, LPIPS)
+        network.lpips.read(*self.config.perceptual_weights)
+
     def _encoder_extra(self, seen: Seen, seen_both: Seen) -> dict[str, Tensor]:
         if not self.config.embedding:
             return {}
@@ -101,8 +132,12 @@ class ReversedAutoEncoder(SoftIntroVAE):
     def _perceptual(
         self, network: IntrospectiveNetwork, first: Tensor, second: Tensor, roi: Tensor
     ) -> Tensor:
-        """How different two images look to the encoder, blurred inside the roi: (B, ...)."""
+        """How different two images look to the encoder or to LPIPS, blurred inside the roi: (B, ...)."""
         unit = self.config.features == "unit"
+        if self.config.perceptual_weights:
+            ceiling = self.config.ceiling
+            distance = network.lpips(first / ceiling, second / ceiling)  # type: ignore[operator]
+            return blur_inside(distance, roi, self.config.smoothing)[:, 0]
         distance = feature_distance(network.taps(first), network.taps(second), first.shape[2:], unit=unit)
         return blur_inside(distance, roi, self.config.smoothing)[:, 0]
 
