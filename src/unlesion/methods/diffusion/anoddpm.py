@@ -47,20 +47,21 @@ class AnoDDPM(DDPM):
         "The simplex noise is scaled to the measured strength of the published one, and flat; the released code cuts planes out of a solid.",
         "The map is the absolute difference; the published one is its square, which ranks pixels alike.",
         "Training length comes from the budget; batches are larger than 1.",
-        "The tiny, cpu and gpu presets are smaller, with a higher learning rate that follows a cosine to 0.",
+        "The tiny, cpu and gpu presets are smaller, with a higher learning rate that follows a cosine to 0, and without octaves of "
+        "noise shorter than 2 pixels.",
     )
     presets = {
         "tiny": {
             "image_size": 32, "batch": 16, "width": 8, "factors": (1, 1), "blocks": 1, "attention": (),
-            "steps": 5, "learning_rate": 3e-3, "anneal": True,
+            "octaves": 3, "steps": 5, "learning_rate": 3e-3, "anneal": True,
         },
         "cpu": {
             "image_size": 64, "batch": 16, "width": 32, "factors": (1, 2, 2), "blocks": 1, "attention": (),
-            "head_width": 64, "learning_rate": 1e-3, "anneal": True,
+            "head_width": 64, "octaves": 4, "learning_rate": 1e-3, "anneal": True,
         },
         "gpu": {
             "image_size": 128, "batch": 32, "width": 64, "factors": (1, 2, 2, 4), "attention": (16,),
-            "head_width": 64, "learning_rate": 3e-4, "anneal": True,
+            "head_width": 64, "octaves": 5, "learning_rate": 3e-4, "anneal": True,
         },
         "paper": {"image_size": 256, "batch": 8},
     }  # fmt: skip

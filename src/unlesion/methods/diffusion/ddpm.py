@@ -79,13 +79,14 @@ class DDPM(Method):
         "The weights are exponential averages of the last ones; the published ones are the best on healthy validation scans.",
         "The learning rate of the paper preset is that of the released code (1e-4), the paper says 1e-5.",
         "Training length comes from the budget; images are not augmented unless training.contrast or training.mirror say so.",
-        "The tiny, cpu and gpu presets are smaller, with a higher learning rate that follows a cosine to 0.",
+        "The tiny, cpu and gpu presets are smaller, with a higher learning rate that follows a cosine to 0, and without octaves of "
+        "noise shorter than 2 pixels.",
         "Published post-processing is common to all methods here, in mm.",
     )
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "tiny": {
-            "image_size": 32, "batch": 16, "width": 8, "factors": (1, 1), "blocks": 1, "learning_rate": 3e-3,
-            "anneal": True,
+            "image_size": 32, "batch": 16, "width": 8, "factors": (1, 1), "blocks": 1, "octaves": 4,
+            "learning_rate": 3e-3, "anneal": True,
         },
         "cpu": {
             "image_size": 64, "batch": 16, "width": 32, "blocks": 1, "octaves": 5, "learning_rate": 1e-3,
