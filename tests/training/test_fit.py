@@ -81,7 +81,7 @@ def fit(
 
 
 @pytest.mark.parametrize(
-    "name", ["dae", "ae", "vae", "cevae", "si-vae", "ra", "phanes", "f-anogan", "mem-ae", "ddpm"]
+    "name", ["dae", "ae", "vae", "cevae", "si-vae", "ra", "phanes", "f-anogan", "mem-ae", "ddpm", "pddpm"]
 )
 def test_an_interrupted_training_ends_with_the_same_weights(
     store: PreparedStore, tmp_path: Path, name: str

@@ -69,6 +69,22 @@ def test_rows_are_dealt_in_few_batches_and_overlaps_averaged() -> None:
     assert asked == [12]
 
 
+def test_part_of_a_region_may_be_used() -> None:
+    process = Process(make_schedule("cosine"))
+    images, noise, _, regions = case(2)
+    assert regions is not None
+    used = regions.clone()
+    used[0, ..., 3] = False  # Columns 0 to 2 of the first, 3 to 6 of the second.
+
+    def number(noisy: Tensor, times: Tensor, context: Tensor | None) -> Tensor:
+        first = (noisy[..., 0] != images.repeat(2, 1, 1, 1)[..., 0]).flatten(1).any(1).reshape(-1, 1, 1, 1)
+        return torch.where(first, 1.0, 2.0).expand_as(noisy)
+
+    found = redraw(number, process, images, noise[:1], TIMES[:1], regions=regions, used=used)
+    assert found[0, 0, 0, 0, :7].tolist() == [1.0, 1.0, 1.0, 2.0, 2.0, 2.0, 2.0]
+    assert torch.equal(found[0, ..., 7], images[..., 7])
+
+
 def test_memory_bounds_the_batch() -> None:
     assert rows_at_once(torch.empty(1, 1, 64, 64), 32) == 32
     assert rows_at_once(torch.empty(1, 1, 64, 64, device="meta"), 32) == 256

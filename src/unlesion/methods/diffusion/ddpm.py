@@ -1,7 +1,7 @@
 """Denoising diffusion: noise a scan, let a network that knows healthy images take the noise off.
 
 `DDPM` is also what the other diffusion methods are made from: they override its hooks (`code`, `shown`,
-`training_region`, `regions`) and leave the rest alone.
+`training_region`, `regions`, `used`) and leave the rest alone.
 """
 
 from __future__ import annotations
@@ -145,6 +145,10 @@ class DDPM(Method):
         """The regions that are noised and redrawn one after another at detection, (N, 1, ...) bool; None: all at once."""
         return None
 
+    def used(self, device: torch.device) -> Tensor | None:
+        """The part of each of `regions` whose answer is used, (N, 1, ...) bool; None: all of it, averaged."""
+        return None
+
     # What the hooks act in.
 
     def unet(self, *, context: int = 0) -> DiffusionUNet:
@@ -221,6 +225,7 @@ class DDPM(Method):
                 [level - 1 for level in self.config.t_test],
                 context=code,
                 regions=self.regions(images.device),
+                used=self.used(images.device),
                 most=most,
             )
             return to_grey(drawn)

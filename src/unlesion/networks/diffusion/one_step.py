@@ -31,6 +31,7 @@ def redraw(
     *,
     context: Tensor | None = None,
     regions: Tensor | None = None,
+    used: Tensor | None = None,
     most: int = 64,
 ) -> Tensor:
     """The clean image that the network sees in noisy versions of images, without a chain.
@@ -48,6 +49,7 @@ def redraw(
         regions: (N, 1, ...) bool: the noise lies in one region at a time, the rest of the image stays clean, and only
             that region of the answer is used. Where regions overlap answers are averaged, and what no region covers
             stays as it is. None: the whole image at once.
+        used: (N, 1, ...) bool, the part of each region whose answer is used; None: all of it.
         most: rows in a batch.
 
     Returns:
@@ -68,7 +70,7 @@ def redraw(
     drawn = torch.cat(answers).reshape(len(times), parts, *images.shape)
     if regions is None:
         return drawn[:, 0]
-    weights = regions[:, None].to(drawn.dtype)
+    weights = (regions if used is None else used)[:, None].to(drawn.dtype)
     covered = weights.sum(0)
     mean = (drawn * weights).sum(1) / covered.clamp(min=1)
     return torch.where(covered > 0, mean, images)
