@@ -29,6 +29,7 @@ _HOMES = {
     "vq-vae": "unlesion.methods.autoregressive.vq_vae:VQVAE",
     "ddpm": "unlesion.methods.diffusion.ddpm:DDPM",
     "anoddpm": "unlesion.methods.diffusion.anoddpm:AnoDDPM",
+    "cddpm": "unlesion.methods.diffusion.cddpm:ConditionedDDPM",
     "pddpm": "unlesion.methods.diffusion.pddpm:PDDPM",
 }
 
