@@ -31,6 +31,7 @@ _HOMES = {
     "anoddpm": "unlesion.methods.diffusion.anoddpm:AnoDDPM",
     "cddpm": "unlesion.methods.diffusion.cddpm:ConditionedDDPM",
     "pddpm": "unlesion.methods.diffusion.pddpm:PDDPM",
+    "mddpm": "unlesion.methods.diffusion.mddpm:MDDPM",
 }
 
 PRESETS = ("tiny", "cpu", "gpu", "paper")

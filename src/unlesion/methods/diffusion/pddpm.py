@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import cached_property
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from pydantic import Field, model_validator
@@ -49,7 +49,7 @@ class PDDPM(DDPM):
         "Behrendt, Bhattacharya, Krüger, Opfer, Schlaefer. Patched Diffusion Models for Unsupervised Anomaly "
         "Detection in Brain MRI. MIDL 2023."
     )
-    deviations = (
+    deviations: ClassVar[tuple[str, ...]] = (
         "The loss is averaged over the roi inside the boxes, the published one over all pixels of the image, to which "
         "those outside the box add 0.",
         "Boxes are placed by their share of the image's side (half, as published: 48 of 96 pixels).",
@@ -64,7 +64,7 @@ class PDDPM(DDPM):
     )
     # A box is a noisier lesson than an image: the smallest network takes smaller steps.
     presets = {**DDPM.presets, "tiny": {**DDPM.presets["tiny"], "factors": (1, 2), "learning_rate": 1.5e-3}}
-    Config = PDDPMConfig
+    Config: ClassVar[type[MethodConfig]] = PDDPMConfig
     config: PDDPMConfig
 
     def __init__(self, config: MethodConfig, spec: InputSpec) -> None:
