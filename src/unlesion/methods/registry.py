@@ -30,6 +30,7 @@ _HOMES = {
     "ddpm": "unlesion.methods.diffusion.ddpm:DDPM",
     "anoddpm": "unlesion.methods.diffusion.anoddpm:AnoDDPM",
     "cddpm": "unlesion.methods.diffusion.cddpm:ConditionedDDPM",
+    "contrastive-ddpm": "unlesion.methods.diffusion.contrastive_ddpm:ContrastiveDDPM",
     "pddpm": "unlesion.methods.diffusion.pddpm:PDDPM",
     "mddpm": "unlesion.methods.diffusion.mddpm:MDDPM",
 }
