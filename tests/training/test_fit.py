@@ -81,7 +81,22 @@ def fit(
 
 
 @pytest.mark.parametrize(
-    "name", ["dae", "ae", "vae", "cevae", "si-vae", "ra", "phanes", "f-anogan", "mem-ae", "ddpm", "pddpm"]
+    "name",
+    [
+        "dae",
+        "ae",
+        "vae",
+        "cevae",
+        "si-vae",
+        "ra",
+        "phanes",
+        "f-anogan",
+        "mem-ae",
+        "ddpm",
+        "pddpm",
+        "mddpm",
+        "andi",
+    ],
 )
 def test_an_interrupted_training_ends_with_the_same_weights(
     store: PreparedStore, tmp_path: Path, name: str

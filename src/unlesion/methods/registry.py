@@ -33,6 +33,7 @@ _HOMES = {
     "contrastive-ddpm": "unlesion.methods.diffusion.contrastive_ddpm:ContrastiveDDPM",
     "pddpm": "unlesion.methods.diffusion.pddpm:PDDPM",
     "mddpm": "unlesion.methods.diffusion.mddpm:MDDPM",
+    "andi": "unlesion.methods.diffusion.andi:ANDi",
 }
 
 PRESETS = ("tiny", "cpu", "gpu", "paper")

@@ -48,6 +48,20 @@ def test_a_shorter_linear_schedule_ends_as_noisy() -> None:
     assert float(short.kept[-1].log() / long.kept[-1].log()) == pytest.approx(1.0, abs=0.1)
 
 
+@pytest.mark.parametrize("shift", [0.0, 2 * math.log(56 / 224)])
+def test_log_snr_is_a_shifted_cosine(shift: float) -> None:
+    kept = make_schedule("log-snr", shift=shift).kept
+    found = (kept / (1 - kept)).log()
+    assert (found.diff() < 0).all()
+    # Half way the ratio is 1 before the shift, and the end is that of the limits.
+    assert float(found[499]) == pytest.approx(shift, abs=1e-6)
+    assert float(found[-1]) == pytest.approx(shift - 15, abs=1e-3)
+    # Without shift and limits it is the plain cosine: abar = cos(pi t / 2)^2.
+    if not shift:
+        times = torch.arange(1, 1000, dtype=torch.float64) / 1000
+        torch.testing.assert_close(kept[:-1], (times * math.pi / 2).cos().square(), atol=2e-3, rtol=0)
+
+
 def test_variance_of_the_forward_process_is_that_of_the_closed_form() -> None:
     process = Process(make_schedule("cosine"))
     generator = torch.Generator().manual_seed(0)

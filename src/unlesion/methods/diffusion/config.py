@@ -22,7 +22,7 @@ class DiffusionConfig(MethodConfig):
         attention: sides in pixels of the levels that attend; the middle always does.
         head_width: channels of a head of attention.
         dropout: in the residual blocks.
-        schedule: "cosine" or "linear".
+        schedule: "cosine", "linear" or "log-snr".
         timesteps: steps of the forward process, T.
         target: what the network tells: the clean image "x0", the noise "eps" or the velocity "v".
         loss: "l1" or "l2" distance from that, mean over the roi.

@@ -1,7 +1,7 @@
 """Denoising diffusion: noise a scan, let a network that knows healthy images take the noise off.
 
 `DDPM` is also what the other diffusion methods are made from: they override its hooks (`code`, `shown`,
-`training_region`, `regions`, `used`) and leave the rest alone.
+`training_region`, `regions`, `used`, `judged`) and leave the rest alone.
 """
 
 from __future__ import annotations
@@ -149,6 +149,10 @@ class DDPM(Method):
         """The part of each of `regions` whose answer is used, (N, 1, ...) bool; None: all of it, averaged."""
         return None
 
+    def judged(self, error: Tensor, times: Tensor) -> Tensor:
+        """What the loss is taken of, from how far answers are from what was wanted; both (B, C, ...)."""
+        return error
+
     # What the hooks act in.
 
     def unet(self, *, context: int = 0) -> DiffusionUNet:
@@ -190,7 +194,7 @@ class DDPM(Method):
         region = self.training_region(batch, context)
         seen = noisy if region is None else torch.where(region, noisy, source)
         answer = network.unet(seen, times, self.code(network, images, batch)).float()
-        error = answer - process.wanted(clean, noise, times)
+        error = self.judged(answer - process.wanted(clean, noise, times), times)
         error = error.abs() if config.loss == "l1" else error.square()
         return {"loss": roi_mean(error, batch.roi if region is None else batch.roi & region)}
 

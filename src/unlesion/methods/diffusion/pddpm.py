@@ -59,7 +59,8 @@ class PDDPM(DDPM):
         "The simplex noise is scaled to the measured strength of the published one, not copied from its code.",
         "The weights are exponential averages of the last ones; the published ones are the best on healthy validation scans.",
         "Training length comes from the budget; images are not augmented unless training.contrast or training.mirror say so.",
-        "The tiny, cpu and gpu presets are smaller, with a higher learning rate that follows a cosine to 0.",
+        "The tiny, cpu and gpu presets are smaller, with a higher learning rate that follows a cosine to 0, and without octaves of "
+        "noise shorter than 2 pixels.",
         "Published post-processing is common to all methods here, in mm.",
     )
     # A box is a noisier lesson than an image: the smallest network takes smaller steps.

@@ -9,7 +9,9 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-ScheduleKind = Literal["cosine", "linear"]
+ScheduleKind = Literal["cosine", "linear", "log-snr"]
+# Ends of the logarithmic signal-to-noise ratio of "log-snr", before the shift.
+MOST_LOG_SNR = 15.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,14 +53,20 @@ class Schedule:
         return image.to(times.device), noise.to(times.device)
 
 
-def make_schedule(kind: ScheduleKind, length: int = 1000) -> Schedule:
+def make_schedule(kind: ScheduleKind, length: int = 1000, *, shift: float = 0.0) -> Schedule:
     """A schedule by name.
 
     Args:
-        kind: "linear" (betas from 1e-4 to 0.02; Ho et al. 2020) or "cosine" (offset 0.008, betas at most
-            0.999; Nichol and Dhariwal 2021).
+        kind: "linear" (betas from 1e-4 to 0.02; Ho et al. 2020), "cosine" (offset 0.008, betas at most
+            0.999; Nichol and Dhariwal 2021), or "log-snr": cosine, too, but given by the logarithm of
+            abar / (1 - abar), which runs from 15 to -15 and may be shifted as a whole (Hoogeboom et al. 2023).
         length: number of steps. Linear betas are scaled by 1000 / `length`, so that the end is as noisy.
+        shift: of "log-snr"; below 0 there is more noise at every time.
     """
+    if kind == "log-snr":
+        first, last = math.atan(math.exp(-MOST_LOG_SNR / 2)), math.atan(math.exp(MOST_LOG_SNR / 2))
+        at = torch.arange(1, length + 1, dtype=torch.float64, device="cpu") / length
+        return Schedule((shift - 2 * (first + at * (last - first)).tan().log()).sigmoid())
     if kind == "linear":
         scale = 1000 / length
         betas = torch.linspace(1e-4 * scale, 0.02 * scale, length, dtype=torch.float64, device="cpu")
