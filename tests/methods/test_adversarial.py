@@ -11,9 +11,10 @@ from torch import Tensor, nn
 
 from tests.methods.scenes import blob_batch, built, parameters_of, pick, tiny, train
 from unlesion.methods.adversarial.network import IntrospectiveNetwork
-from unlesion.methods.adversarial.si_vae import SCHEDULES, SoftIntroVAE, squared_error
+from unlesion.methods.adversarial.si_vae import SoftIntroVAE, squared_error
 from unlesion.methods.base import InputSpec, Method, Stage, StepContext, count_parameters
 from unlesion.methods.batch import Batch
+from unlesion.methods.rates import RATES
 from unlesion.methods.registry import get_method
 from unlesion.methods.variational.network import divergence
 
@@ -175,11 +176,11 @@ def test_stages_follow_the_warm_up_share(name: str) -> None:
 
 
 def test_schedules() -> None:
-    assert SCHEDULES["constant"](0.9) == 1.0
-    assert [SCHEDULES["step"](p) for p in (0.0, 0.06, 0.07, 1.0)] == [1.0, 1.0, 0.1, 0.1]
-    assert SCHEDULES["cosine"](0.5) == pytest.approx(0.5)
+    assert RATES["constant"](0.9) == 1.0
+    assert [RATES["step"](p) for p in (0.0, 0.06, 0.07, 1.0)] == [1.0, 1.0, 0.1, 0.1]
+    assert RATES["cosine"](0.5) == pytest.approx(0.5)
     method = tiny("ra", schedule="step")
-    assert game(method).schedule is SCHEDULES["step"]
+    assert game(method).schedule is RATES["step"]
 
 
 @GAME

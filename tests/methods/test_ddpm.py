@@ -13,7 +13,8 @@ from unlesion.errors import BadInput
 from unlesion.methods.base import InputSpec, StepContext
 from unlesion.methods.batch import Batch
 from unlesion.methods.diffusion.anoddpm import AnoDDPM
-from unlesion.methods.diffusion.ddpm import DDPM, DiffusionNetwork, cosine, to_grey, to_signal
+from unlesion.methods.diffusion.ddpm import DDPM, DiffusionNetwork, to_grey, to_signal
+from unlesion.methods.rates import constant, cosine
 from unlesion.methods.registry import describe
 from unlesion.networks.diffusion.unet import DiffusionUNet
 
@@ -268,7 +269,7 @@ def test_regions_are_put_together() -> None:
 def test_the_learning_rate_may_fall() -> None:
     assert [cosine(at) for at in (0.0, 0.5, 1.0)] == pytest.approx([1.0, 0.5, 0.0])
     assert tiny("ddpm").stages()[0].schedule is not None
-    assert tiny("ddpm", anneal=False).stages()[0].schedule is None
+    assert tiny("ddpm", anneal=False).stages()[0].schedule is constant
 
 
 @pytest.mark.parametrize(

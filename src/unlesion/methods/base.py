@@ -101,7 +101,7 @@ class Stage:
         name: for logs and `--steps NAME=N`.
         phases: the optimisers' turns within a step, in order.
         share: part of the budget (the shares of a method's stages sum to 1).
-        schedule: progress 0..1 -> factor on every learning rate (after the common warm-up).
+        schedule: progress 0..1 -> factor on every learning rate (after the common warm-up); None: a cosine to 0.
         before: called once when the stage begins (to copy weights or freeze statistics), or None.
     """
 

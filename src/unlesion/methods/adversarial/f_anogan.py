@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from unlesion.methods.base import Method, MethodConfig, Phase, Stage, StepContext
 from unlesion.methods.batch import Batch, Evidence
+from unlesion.methods.rates import constant
 from unlesion.methods.sizes import coarsest_grid
 from unlesion.networks.draws import normal, uniform
 from unlesion.networks.modes import asking
@@ -217,8 +218,3 @@ class FastAnoGAN(Method):
 def feature_error(critic: Critic, first: Tensor, second: Tensor) -> Tensor:
     """Mean squared difference of the critic's features of two batches: (B,) float32."""
     return (critic.features(first) - critic.features(second)).square().mean(1)
-
-
-def constant(progress: float) -> float:
-    """A learning rate that stays."""
-    return 1.0

@@ -15,9 +15,9 @@ from torch import Tensor, nn
 from unlesion.errors import BadInput
 from unlesion.methods.adversarial.network import IntrospectiveNetwork
 from unlesion.methods.adversarial.ra import ReversedAutoEncoder, ReversedConfig, normalised_by_percentile
-from unlesion.methods.adversarial.si_vae import SCHEDULES
 from unlesion.methods.base import Phase, Stage, StepContext
 from unlesion.methods.batch import Batch, Evidence
+from unlesion.methods.rates import RATES
 from unlesion.networks.adaptive_equalise import adaptive_equalise
 from unlesion.networks.aot import AOTGenerator
 from unlesion.networks.ellipses import random_ellipses
@@ -218,7 +218,7 @@ class Phanes(ReversedAutoEncoder):
             name="inpainting",
             phases=(generator, critic) if config.adversarial else (generator,),
             share=config.inpainting,
-            schedule=SCHEDULES[config.inpainting_schedule],
+            schedule=RATES[config.inpainting_schedule],
         )
         before = [replace(one, share=one.share * (1.0 - config.inpainting)) for one in super().stages()]
         return [*before, inpainting]

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import partial
 from typing import Any, ClassVar, Literal
 
@@ -15,6 +14,7 @@ from unlesion.methods.adversarial.network import IntrospectiveNetwork, Seen
 from unlesion.methods.base import MethodConfig, Phase, Stage, StepContext
 from unlesion.methods.batch import Batch, Evidence
 from unlesion.methods.conditioned import ConditionedConfig, ConditionedMethod
+from unlesion.methods.rates import RATES, constant
 from unlesion.methods.sizes import coarsest_grid
 from unlesion.networks.draws import normal
 from unlesion.networks.modes import asking
@@ -175,7 +175,7 @@ class SoftIntroVAE(ConditionedMethod):
             name="game",
             phases=(encoder, decoder),
             share=1.0 - config.warmup,
-            schedule=SCHEDULES[config.schedule],
+            schedule=RATES[config.schedule],
         )
         if not config.warmup:
             return [game]
@@ -324,28 +324,6 @@ class SoftIntroVAE(ConditionedMethod):
 def squared_error(first: Tensor, second: Tensor) -> Tensor:
     """Summed over all pixels of an image, background included: (B,) float32."""
     return (first.float() - second.float()).square().flatten(1).sum(1)
-
-
-def constant(progress: float) -> float:
-    """A learning rate that stays."""
-    return 1.0
-
-
-def step_down(progress: float) -> float:
-    """A tenth after a fifteenth of the training: epoch 100 of 1500."""
-    return 1.0 if progress < 1.0 / 15.0 else 0.1
-
-
-def cosine(progress: float) -> float:
-    """From 1 to 0 on half a cosine."""
-    return 0.5 * (1.0 + math.cos(math.pi * min(max(progress, 0.0), 1.0)))
-
-
-SCHEDULES: dict[str, Callable[[float], float]] = {
-    "constant": constant,
-    "step": step_down,
-    "cosine": cosine,
-}
 
 
 def _noise(like: Tensor, context: StepContext) -> Tensor:

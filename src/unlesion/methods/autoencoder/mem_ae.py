@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from unlesion.methods.base import Method, MethodConfig, Phase, Stage, StepContext
 from unlesion.methods.batch import Batch, Evidence
+from unlesion.methods.rates import constant
 from unlesion.methods.sizes import coarsest_grid
 from unlesion.networks.memory import Addressing, Memory, entropy
 from unlesion.networks.mirrored import DenseSpread, DenseSqueeze, MirroredDecoder, MirroredEncoder
@@ -163,8 +164,3 @@ class MemoryAutoEncoder(Method):
         error = roi_mean((drawn.float() - images).square(), batch.roi)
         spread = entropy(weights).mean()
         return {"loss": error + self.config.sparsity * spread, "reconstruction": error, "entropy": spread}
-
-
-def constant(progress: float) -> float:
-    """A learning rate that stays."""
-    return 1.0

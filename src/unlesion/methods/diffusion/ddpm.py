@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from functools import cached_property, partial
 from typing import Any, ClassVar
@@ -17,6 +16,7 @@ from torch import Tensor, nn
 from unlesion.methods.base import InputSpec, Method, MethodConfig, Phase, Stage, StepContext
 from unlesion.methods.batch import Batch, Evidence
 from unlesion.methods.diffusion.config import DiffusionConfig
+from unlesion.methods.rates import constant, cosine
 from unlesion.methods.sizes import coarsest_grid
 from unlesion.networks.diffusion.noise import Noise
 from unlesion.networks.diffusion.one_step import redraw, rows_at_once
@@ -44,11 +44,6 @@ def to_signal(images: Tensor) -> Tensor:
 def to_grey(signal: Tensor) -> Tensor:
     """Grey values of the network to those of the recipe."""
     return (signal + 1) / 2
-
-
-def cosine(progress: float) -> float:
-    """A factor on the learning rate from 1 to 0."""
-    return 0.5 * (1 + math.cos(math.pi * min(max(progress, 0.0), 1.0)))
 
 
 class DiffusionNetwork(nn.Module):
@@ -173,7 +168,7 @@ class DDPM(Method):
         optimizer = partial(torch.optim.AdamW, lr=config.learning_rate, weight_decay=config.weight_decay)
         phase = Phase(name="denoise", parts=parts, loss=self.denoising_loss, optimizer=optimizer)
         return Stage(
-            name="diffusion", phases=(phase,), share=share, schedule=cosine if config.anneal else None
+            name="diffusion", phases=(phase,), share=share, schedule=cosine if config.anneal else constant
         )
 
     def denoising_loss(self, network: nn.Module, batch: Batch, context: StepContext) -> Mapping[str, Tensor]:
