@@ -245,6 +245,14 @@ def test_bad_specs(tmp_path: Path, change: dict[str, object], wanted: str) -> No
         read_spec(path)
 
 
+def test_a_method_with_two_budgets(tmp_path: Path) -> None:
+    method = {"name": "ae", "minutes": 1, "steps": 2}
+    path = tmp_path / "spec.yaml"
+    path.write_text(json.dumps({"methods": [method], "cohorts": [{"name": "a", "path": "a"}], "steps": 3}))
+    with pytest.raises(BadInput, match="ae: give minutes or steps"):
+        read_spec(path)
+
+
 def test_undefined_metrics_leave_empty_cells() -> None:
     metrics = {
         "voxel": {"ap": {"value": 0.5, "ci": [0.4, 0.6]}},
@@ -257,3 +265,28 @@ def test_undefined_metrics_leave_empty_cells() -> None:
     text = markdown([row], command="x")
     assert "0.500 [0.400, 0.600]" in text
     assert "AUROC" not in text
+
+
+def test_methods_with_seeds_and_budgets_of_their_own(tmp_path: Path) -> None:
+    write_pictures(tmp_path / "blobs", train=4, val=3, healthy=3, anomalous=3)
+    spec = {
+        "methods": [
+            {"name": "intensity", "seeds": [0]},
+            {"name": "ae", "preset": "tiny", "steps": 3, "seeds": [0, 1]},
+            {"name": "ae", "label": "ae-long", "preset": "tiny"},
+        ],
+        "cohorts": [{"name": "blobs", "path": "blobs", "recipe": "slices"}],
+        "steps": 6,
+        "seeds": [2],
+        "set": ["recipe.size=32"],
+        "reference": "intensity",
+    }
+    (tmp_path / "spec.yaml").write_text(json.dumps(spec))
+    out = tmp_path / "out"
+    assert run(["bench", str(tmp_path / "spec.yaml"), "--out", str(out), "--jobs", "1", "--quiet"]) == 0
+    with (out / "leaderboard.csv").open(newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    found = [(row["method"], row["seed"], row["steps"]) for row in rows]
+    assert found == [("intensity", "0", ""), ("ae", "0", "3"), ("ae", "1", "3"), ("ae-long", "2", "6")]
+    assert all(row["versus_reference"] for row in rows[1:])
+    assert not rows[0]["versus_reference"]

@@ -70,8 +70,9 @@ class Bench:
         cells = [
             Cell(method=method, cohort=cohort, seed=seed)
             for cohort in self.spec.cohorts
-            for seed in self.spec.seeds
+            for seed in dict.fromkeys(s for method in self.spec.methods for s in self.spec.seeds_of(method))
             for method in self._reference_first()
+            if seed in self.spec.seeds_of(method)
         ]
         rows: list[dict[str, Any]] = []
         for number, cell in enumerate(cells, start=1):
@@ -144,6 +145,7 @@ class Bench:
         same = _is_of(run, plan.run)
         if same and (run / "detector.json").exists():
             return Detector.load(run)
+        budget = self.spec.budget_of(cell.method)
         # What another run was evaluated to must not be taken for this one's.
         shutil.rmtree(self._evaluation(cell), ignore_errors=True)
         if not same:
@@ -155,8 +157,8 @@ class Bench:
             out=run,
             recipe=plan.recipe,
             preset=cell.method.preset,
-            minutes=self.spec.minutes,
-            steps=self.spec.steps,
+            minutes=budget.minutes,
+            steps=budget.steps,
             seed=cell.seed,
             settings=plan.settings,
             resume=True,
@@ -190,7 +192,9 @@ class Bench:
             lost = "the reference row is known but its histograms were not kept"
             self._references[where] = lost if found is None else found
             return {}
-        reference = self._references[where]
+        # A reference with fewer seeds is compared with by its first one.
+        first = next(seed for cohort, seed in self._references if cohort == cell.cohort.name)
+        reference = self._references.get(where) or self._references[cell.cohort.name, first]
         if isinstance(reference, str):
             return without(reference)
         if found is None:

@@ -104,7 +104,7 @@ def make_plan(spec: BenchSpec, cell: Cell, *, folder: Path) -> Plan:
         "learn": learn.digest,
         "seed": cell.seed,
         # A budget means nothing to a method that is fitted in closed form.
-        "budget": {"minutes": spec.minutes, "steps": spec.steps} if learns else None,
+        "budget": spec.budget_of(cell.method)._asdict() if learns else None,
     }
     evaluation = {**run, "test": test.digest, "split": cell.cohort.test_split}
     return Plan(

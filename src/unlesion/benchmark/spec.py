@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field
@@ -25,12 +25,18 @@ class MethodSpec(_Part):
         label: how the leaderboard calls it; the name by default.
         preset: "cpu" by default.
         set: settings as in `--set`, such as "method.beta=2".
+        seeds: its own, instead of the grid's.
+        minutes: its own budget, instead of the grid's; or
+        steps: the same in steps.
     """
 
     name: str
     label: str = ""
     preset: str = "cpu"
     set: tuple[str, ...] = ()
+    seeds: tuple[int, ...] | None = None
+    minutes: float | None = None
+    steps: int | None = None
 
 
 class CohortSpec(_Part):
@@ -56,8 +62,15 @@ class CohortSpec(_Part):
     recipe: str | None = None
 
 
+class Budget(NamedTuple):
+    """What a training may take: one of the two, the other is None."""
+
+    minutes: float | None
+    steps: int | None
+
+
 class BenchSpec(_Part):
-    """A benchmark: every method on every cohort with every seed, at one budget.
+    """A benchmark: every method on every cohort with every seed, at one budget unless a method has its own.
 
     Attributes:
         methods: names, or names with settings.
@@ -76,6 +89,16 @@ class BenchSpec(_Part):
     steps: int | None = None
     reference: str | None = None
     set: tuple[str, ...] = ()
+
+    def seeds_of(self, method: MethodSpec) -> tuple[int, ...]:
+        """The seeds of a method's rows."""
+        return self.seeds if method.seeds is None else method.seeds
+
+    def budget_of(self, method: MethodSpec) -> Budget:
+        """The budget of a method's trainings."""
+        if method.minutes is None and method.steps is None:
+            return Budget(self.minutes, self.steps)
+        return Budget(method.minutes, method.steps)
 
 
 def read_spec(path: Path) -> BenchSpec:
@@ -99,6 +122,9 @@ def read_spec(path: Path) -> BenchSpec:
     spec = validated(BenchSpec, values, what=str(path))
     if (spec.minutes is None) == (spec.steps is None):
         raise BadInput(f"{path}: give a budget, either minutes or steps")
+    for method in spec.methods:
+        if method.minutes is not None and method.steps is not None:
+            raise BadInput(f"{path}: {method.label or method.name}: give minutes or steps, not both")
     labels = [method.label or method.name for method in spec.methods]
     if len(set(labels)) < len(labels):
         raise BadInput(f"{path}: two methods with one label; set label: on one of them")
