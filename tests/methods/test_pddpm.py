@@ -62,12 +62,13 @@ def test_a_training_image_is_noised_and_judged_in_one_box(
 def test_every_pixel_is_redrawn(join: str, size: int, dims: int, box: float, overlap: float) -> None:
     method = tiny("pddpm", size=size, dims=dims, box=box, overlap=overlap, join=join)
     assert isinstance(method, PDDPM)
-    batch = blob_batch(3, size=size, dims=dims)
+    images = blob_batch(3, size=size, dims=dims).images
+    batch = make_batch(images, torch.ones_like(images, dtype=torch.bool))
     clean = to_signal(batch.images)
     unet = Asked(lambda noisy, times: torch.full_like(noisy, 0.5))
     found = method.explain(network_of(unet), batch).healthy
     assert found is not None
-    torch.testing.assert_close(found, 0.75 * batch.roi.float())
+    torch.testing.assert_close(found, torch.full_like(images, 0.75))
     # Each question shows one box noised and the rest clean.
     boxes = method.grid[0]
     assert sum(unet.rows) == 3 * len(boxes)
@@ -75,6 +76,19 @@ def test_every_pixel_is_redrawn(join: str, size: int, dims: int, box: float, ove
     for box_mask, row in zip(boxes, seen, strict=True):
         assert torch.equal(row[:, ~box_mask], clean[:, ~box_mask])
         assert not torch.equal(row[:, box_mask], clean[:, box_mask])
+
+
+def test_boxes_without_roi_are_left_out() -> None:
+    method = pddpm()
+    roi = torch.zeros(3, 1, 32, 32, dtype=torch.bool)
+    roi[0, :, 3:9, 3:9] = True  # In the first box only.
+    roi[2] = True
+    batch = make_batch(torch.rand(3, 1, 32, 32) * roi, roi)
+    unet = Asked(lambda noisy, times: torch.full_like(noisy, 0.5))
+    found = method.explain(network_of(unet), batch).healthy
+    assert found is not None
+    torch.testing.assert_close(found, 0.75 * roi.float())
+    assert sum(unet.rows) == 1 + 4
 
 
 def test_all_boxes_are_cut_from_one_field() -> None:

@@ -85,6 +85,54 @@ def test_part_of_a_region_may_be_used() -> None:
     assert torch.equal(found[0, ..., 7], images[..., 7])
 
 
+@pytest.mark.parametrize("parts", [0, 2])
+@pytest.mark.parametrize("cells", [False, True])
+def test_regions_without_roi_are_not_asked_about(parts: int, cells: bool) -> None:
+    process = Process(make_schedule("cosine"), "v")
+    unet = shaken(DiffusionUNet(1, width=8, factors=(1, 1), blocks=1, context=5))
+    images, noise, context, regions = case(parts)
+    used = None
+    if regions is not None and cells:
+        used = torch.stack([regions[0], regions[1] & ~regions[0]])
+    roi = torch.zeros(4, 1, 8, 8, dtype=torch.bool)
+    roi[1, ..., :2] = True  # Only the first region.
+    roi[2, ..., 3] = True  # Both regions, but only the first one's cell.
+    roi[3, :, 2:6, 1:6] = True
+    asked: list[int] = []
+
+    def count(noisy: Tensor, times: Tensor, context: Tensor | None) -> Tensor:
+        asked.append(len(noisy))
+        answer: Tensor = unet(noisy, times, context)
+        return answer
+
+    def drawn(**told: Tensor) -> Tensor:
+        asked.clear()
+        with torch.no_grad():
+            # A row at a time: a library may round differently in batches of other lengths.
+            return redraw(
+                count,
+                process,
+                images,
+                noise,
+                TIMES,
+                context=context,
+                regions=regions,
+                used=used,
+                most=1,
+                **told,
+            )
+
+    everything = drawn()
+    assert sum(asked) == 3 * 4 * max(1, parts)
+    found = drawn(roi=roi)
+    assert sum(asked) == 3 * (3 if not parts else 4 if cells else 5)
+    inside = roi.expand(3, -1, -1, -1, -1)
+    assert torch.equal(found[inside], everything[inside])
+    assert torch.equal(found[:, 0], images[:1].expand(3, -1, -1, -1))
+    assert torch.equal(drawn(roi=torch.zeros_like(roi)), images.expand(3, -1, -1, -1, -1))
+    assert not asked
+
+
 def test_memory_bounds_the_batch() -> None:
     assert rows_at_once(torch.empty(1, 1, 64, 64), 32) == 32
     assert rows_at_once(torch.empty(1, 1, 64, 64, device="meta"), 32) == 256

@@ -205,6 +205,8 @@ class DDPM(Method):
     def redrawn(self, network: nn.Module, batch: Batch, *, code: Tensor | None = None) -> Tensor:
         """Images redrawn from each of `t_test`: (K, B, C, ...) in grey values, not clipped, not cut to the roi.
 
+        Regions without any roi stay as they are.
+
         Args:
             network: in evaluation mode.
             batch: the images.
@@ -225,6 +227,7 @@ class DDPM(Method):
                 context=code,
                 regions=self.regions(images.device),
                 used=self.used(images.device),
+                roi=batch.roi,
                 most=most,
             )
             return to_grey(drawn)

@@ -32,6 +32,7 @@ def redraw(
     context: Tensor | None = None,
     regions: Tensor | None = None,
     used: Tensor | None = None,
+    roi: Tensor | None = None,
     most: int = 64,
 ) -> Tensor:
     """The clean image that the network sees in noisy versions of images, without a chain.
@@ -50,6 +51,8 @@ def redraw(
             that region of the answer is used. Where regions overlap answers are averaged, and what no region covers
             stays as it is. None: the whole image at once.
         used: (N, 1, ...) bool, the part of each region whose answer is used; None: all of it.
+        roi: (B, 1, ...) bool, where the answers matter. Where a region's part has none of it, the network is not asked
+            and the image stays as it is, outside the roi; None: everywhere.
         most: rows in a batch.
 
     Returns:
@@ -57,20 +60,29 @@ def redraw(
     """
     number = len(images)
     parts = 1 if regions is None else len(regions)
+    counted = regions if used is None else used
     rows = torch.arange(len(times) * parts * number, device=images.device)
+    if roi is not None:
+        rows = rows[_holds_roi(roi, counted).flatten().repeat(len(times))]
     when = torch.as_tensor(list(times), device=images.device)
-    answers = []
-    for chunk in rows.split(most):
+    drawn = images.float().repeat(len(times) * parts, *[1] * (images.ndim - 1))
+    for chunk in rows.split(most) if len(rows) else ():
         time, part, image = chunk // (parts * number), chunk // number % parts, chunk % number
         clean, at = images[image], when[time]
         noisy = process.noisy(clean, noise[time, image], at)
         shown = noisy if regions is None else torch.where(regions[part], noisy, clean)
         answer = unet(shown, at, None if context is None else context[image])
-        answers.append(process.clean_of(answer, noisy, at))
-    drawn = torch.cat(answers).reshape(len(times), parts, *images.shape)
-    if regions is None:
+        drawn[chunk] = process.clean_of(answer, noisy, at)
+    drawn = drawn.reshape(len(times), parts, *images.shape)
+    if counted is None:
         return drawn[:, 0]
-    weights = (regions if used is None else used)[:, None].to(drawn.dtype)
+    weights = counted[:, None].to(drawn.dtype)
     covered = weights.sum(0)
     mean = (drawn * weights).sum(1) / covered.clamp(min=1)
     return torch.where(covered > 0, mean, images)
+
+
+def _holds_roi(roi: Tensor, counted: Tensor | None) -> Tensor:
+    """Which parts of which images hold any roi: (N, B) bool, N = 1 if there are no parts."""
+    seen = roi[None] if counted is None else roi[None] & counted[:, None]
+    return seen.flatten(2).any(2)
