@@ -16,6 +16,7 @@ from unlesion.errors import BadInput
 from unlesion.methods.adversarial.network import IntrospectiveNetwork
 from unlesion.methods.adversarial.ra import embedding_loss, normalised_by_percentile
 from unlesion.methods.base import StepContext
+from unlesion.networks.adaptive_equalise import adaptive_equalise
 from unlesion.networks.lpips import LPIPS
 from unlesion.networks.perceptual import feature_distance
 from unlesion.networks.smoothing import blur_inside
@@ -153,8 +154,19 @@ def test_maps_of_those_who_have_the_weights_of_lpips(tmp_path: Path, name: str) 
         looks = blur_inside(network.lpips(images, healthy), batch.roi, method.config.smoothing)[:, 0]
         residual = found.maps["norm95"] / looks
         assert float(residual[batch.roi[:, 0]].max()) == pytest.approx(1.0, rel=1e-3)
+        # Equalised images are shown from 0 to 1 already.
+        equal, equal_drawn = (adaptive_equalise(x, ceiling=1.0) * batch.roi for x in (images, healthy))
+        looks_equal = blur_inside(network.lpips(equal, equal_drawn), batch.roi, method.config.smoothing)[:, 0]
+        expected = (equal - equal_drawn).abs().mean(1) * looks * looks_equal
+        torch.testing.assert_close(found.maps["midl"], expected, rtol=1e-3, atol=1e-6)
 
 
 def test_lpips_looks_at_slices_only(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match="slices only"):
         tiny("ra", dims=3, perceptual_weights=(tmp_path / "a", tmp_path / "b")).build()
+
+
+def test_lpips_needs_some_pixels(tmp_path: Path) -> None:
+    files = {"perceptual_weights": (tmp_path / "a", tmp_path / "b")}
+    with pytest.raises(BadInput, match="17 pixels a side, not 16"):
+        tiny("ra", size=16, **files).build()

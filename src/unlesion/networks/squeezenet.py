@@ -8,6 +8,8 @@ from torch import Tensor, nn
 # After these of the layers below LPIPS looks at the features, which have so many channels.
 TAPS = (1, 4, 7, 9, 10, 11, 12)
 TAP_WIDTHS = (64, 128, 256, 384, 384, 512, 512)
+# Of smaller images nothing is left after the halvings.
+SMALLEST_SIDE = 17
 
 
 class Fire(nn.Module):
@@ -50,7 +52,7 @@ class SqueezeNetFeatures(nn.Module):
         )
 
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
-        """(B, 3, H, W), at least 17 pixels a side, to the features at `TAPS`, finest first."""
+        """(B, 3, H, W), at least `SMALLEST_SIDE` pixels a side, to the features at `TAPS`, finest first."""
         found = []
         features = images
         for place, layer in enumerate(self.features):

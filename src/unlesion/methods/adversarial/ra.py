@@ -21,6 +21,7 @@ from unlesion.networks.norms import NormKind
 from unlesion.networks.perceptual import feature_distance
 from unlesion.networks.residual import Taps
 from unlesion.networks.smoothing import blur_inside
+from unlesion.networks.squeezenet import SMALLEST_SIDE
 
 
 class ReversedConfig(IntrospectiveConfig):
@@ -94,6 +95,11 @@ class ReversedAutoEncoder(SoftIntroVAE):
                 raise BadInput(
                     f"{self.name}: LPIPS looks at slices only; leave method.perceptual_weights out"
                 )
+            if self.spec.size < SMALLEST_SIDE:
+                raise BadInput(
+                    f"{self.name}: LPIPS needs {SMALLEST_SIDE} pixels a side, not {self.spec.size}; set recipe.size or "
+                    "leave method.perceptual_weights out"
+                )
             network.add_module("lpips", LPIPS())
         return network
 
@@ -123,20 +129,30 @@ class ReversedAutoEncoder(SoftIntroVAE):
         redrawn = adaptive_equalise(healthy, ceiling=ceiling) * roi
         residual = (redrawn - equalised).abs().mean(1)
         looks = self._perceptual(network, images, healthy, roi)
-        looks_equalised = self._perceptual(network, equalised, redrawn, roi)
+        # Equalised images end at 1, whatever the ceiling was.
+        looks_equalised = self._perceptual(network, equalised, redrawn, roi, brightest=1.0)
         return {
             "midl": residual * looks * looks_equalised,
             "norm95": normalised_by_percentile(residual, roi[:, 0]) * looks,
         }
 
     def _perceptual(
-        self, network: IntrospectiveNetwork, first: Tensor, second: Tensor, roi: Tensor
+        self,
+        network: IntrospectiveNetwork,
+        first: Tensor,
+        second: Tensor,
+        roi: Tensor,
+        *,
+        brightest: float | None = None,
     ) -> Tensor:
-        """How different two images look to the encoder or to LPIPS, blurred inside the roi: (B, ...)."""
+        """How different two images look to the encoder or to LPIPS, blurred inside the roi: (B, ...).
+
+        LPIPS is shown `brightest`, by default the ceiling, as white.
+        """
         unit = self.config.features == "unit"
         if self.config.perceptual_weights:
-            ceiling = self.config.ceiling
-            distance = network.lpips(first / ceiling, second / ceiling)  # type: ignore[operator]
+            white = brightest or self.config.ceiling
+            distance = network.lpips(first / white, second / white)  # type: ignore[operator]
             return blur_inside(distance, roi, self.config.smoothing)[:, 0]
         distance = feature_distance(network.taps(first), network.taps(second), first.shape[2:], unit=unit)
         return blur_inside(distance, roi, self.config.smoothing)[:, 0]
