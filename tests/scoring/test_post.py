@@ -101,6 +101,16 @@ def test_the_assumed_width_is_the_recipes() -> None:
         assert left.sum() == kept
 
 
+@pytest.mark.parametrize("shape", [(120, 60, 1), (60, 120, 1)])
+def test_the_assumed_width_is_that_of_the_longer_side_as_in_recipes(shape: tuple[int, int, int]) -> None:
+    mask = np.zeros(shape, bool)
+    mask[:2, :2] = True
+    # 2 mm a pixel: 16 mm².
+    for smallest, kept in ((16.0, 4), (17.0, 0)):
+        left, _ = remove_small(mask, spacing=None, config=PostConfig(min_component_mm2=smallest))
+        assert left.sum() == kept
+
+
 def test_nothing_to_remove() -> None:
     left, count = remove_small(np.zeros((4, 4, 4), bool), spacing=None, config=PostConfig())
     assert (left.sum(), count) == (0, 0)

@@ -40,7 +40,7 @@ class EvaluatedScan:
         twin: the true healthy counterpart, like `image`; or None.
         units: of prepared intensities; None: the 1st to 99th percentile inside the roi.
         spacing: mm along rows, columns, slices; None unknown.
-        assumed_width_mm: how wide a picture of unknown spacing is taken to be.
+        assumed_width_mm: how long the longer side of a picture of unknown spacing is taken to be.
         p_value: of the native score, used where there is no calibration.
     """
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from unlesion.scoring.config import PostConfig
 from unlesion.scoring.evidence import Floats, Mask
 
-# Where neither a scan nor a recipe says how large its pixels are, it is taken to be this wide.
+# Where neither a scan nor a recipe says how large its pixels are, its longer side is taken to be this long.
 ASSUMED_WIDTH_MM = 240.0
 
 
@@ -95,14 +95,14 @@ def remove_small(
     Args:
         lesions: (rows, columns, slices).
         spacing: mm along rows, columns, slices; None unknown: then the picture counts as
-            `assumed_width_mm` wide and its pixels (voxels) as isotropic.
+            `assumed_width_mm` along its longer side and its pixels (voxels) as isotropic.
         config: the smallest volume (ml), or area (mm²) where there is a single slice.
         assumed_width_mm: the recipe's for the scan's modality, where there is a recipe.
 
     Returns:
         What is left, and the number of its components.
     """
-    rows, columns, slices = spacing or (assumed_width_mm / lesions.shape[1],) * 3
+    rows, columns, slices = spacing or (assumed_width_mm / max(lesions.shape[:2]),) * 3
     labels, count = label_components(lesions)
     if count == 0:
         return lesions, 0
