@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 import pytest
+import yaml
 
 from tests.methods import toy
 from unlesion.errors import BadInput
@@ -39,6 +41,45 @@ def test_every_method_has_a_card_that_agrees_with_its_class(name: str) -> None:
         assert deviation in plain
     for facts in describe(name)["presets"].values():
         assert f"{facts['parameters']:,}" in card
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_the_table_of_presets_is_what_the_presets_are(name: str) -> None:
+    method, facts = get_method(name), describe(name)["presets"]
+    section = read_card(name).split("## Presets")[1].split("\n## ")[0]
+    head, *rows = [
+        [cell.strip() for cell in line.strip("|").split("|")]
+        for line in section.splitlines()
+        if re.match(r"\| (preset|tiny|cpu|gpu|paper) \|", line)
+    ]
+    assert [row[0] for row in rows] == list(PRESETS)
+    for preset, *cells in rows:
+        said = dict(zip(head[1:], cells, strict=True))
+        fixed = preset_settings(method, preset)
+        assert said["pixels a side"] == str(fixed["image_size"])
+        assert said["batch"] == str(fixed["batch"])
+        assert said["parameters"] == f"{facts[preset]['parameters']:,}"
+        config = method.config_for(preset)
+        # Long series are shortened: "30, 35 … 125".
+        words = re.split(r", |; |: ", re.sub(r"\w+ \d+(, \d+)* … \d+", "", cells[-1]))
+        for setting, value in (pair.split(" ") for pair in words if pair.count(" ") == 1):
+            if setting in method.Config.model_fields:
+                assert written(value) == plain(getattr(config, setting)), (preset, setting)
+        # A card may refer to another method's presets; else every setting is there, if in other words.
+        if not re.search(r"`ddpm`'s|`cddpm`'s|\[ra\]", section):
+            for setting in method.presets[preset].keys() - {"image_size", "batch"}:
+                default = method.Config.model_fields[setting].get_default(call_default_factory=True)
+                assert setting.split("_")[0] in cells[-1] or plain(getattr(config, setting)) == plain(default)
+
+
+def written(value: str) -> Any:
+    """A setting as a card has it: 8-16 are several numbers."""
+    several = re.fullmatch(r"\d+(-\d+)+", value)
+    return [int(part) for part in value.split("-")] if several else yaml.safe_load(value.lower())
+
+
+def plain(value: Any) -> Any:
+    return list(value) if isinstance(value, tuple) else value
 
 
 def test_a_method_without_a_card_gets_one_of_its_facts() -> None:

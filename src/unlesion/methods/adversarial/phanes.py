@@ -134,8 +134,8 @@ class Phanes(ReversedAutoEncoder):
         "Transformations for High-Resolution Image Inpainting. TVCG 2022."
     )
     deviations: ClassVar[tuple[str, ...]] = (
-        "Style, perceptual loss and perceptual maps use the method's own frozen encoder, on all of its levels, "
-        "not downloaded VGG and SqueezeNet networks.",
+        "Style and perceptual loss use the method's own frozen encoder, on all of its levels, not VGG; so do perceptual "
+        "maps, which are LPIPS with `perceptual_weights` only.",
         "The inpainter learns after the autoencoder; the released code trains both in every step.",
         "The threshold is a quantile of suspicion over healthy training pixels, in training and at detection; "
         "the published one was read off validation images.",
@@ -154,6 +154,7 @@ class Phanes(ReversedAutoEncoder):
         "random affine augmentation.",
         "The tiny, cpu and gpu presets have the smaller autoencoder of `ra`, fewer channels and blocks, a higher learning "
         "rate on a cosine, less weight on style, losses of the composite alone, and own masks in a quarter of a batch.",
+        "`condition=true`, off by default, tells the autoencoder the modality of every image; the published one is not told.",
     )
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "tiny": {
