@@ -73,20 +73,20 @@ class IntrospectiveConfig(ConditionedConfig):
     samples: int = Field(0, ge=0)
 
 
-# What a training of minutes needs: normalisation, no outlines to learn, a start that can already draw, and codes of few nats:
-# with many, lesions are drawn too.
+# What a training of minutes needs: normalisation, no outlines to learn, a start that can already draw, codes of few nats (with
+# many, lesions are drawn too), and a mild game (a strong one draws patterns that no image has).
 SMALL: Mapping[str, Any] = {
     "batch": 8,
     "norm": "batch",
     "masked": True,
     "beta_rec": 8.0,
-    "repulsion": 0.05,
+    "repulsion": 0.01,
     "gamma": 0.0,
     "learning_rate": 1e-3,
     "schedule": "cosine",
     "warmup": 0.5,
     "warmup_learning_rate": 2e-3,
-    "warmup_kl": 1.0 / 8.0,
+    "warmup_kl": 0.5,
 }
 
 
@@ -113,13 +113,13 @@ class SoftIntroVAE(ConditionedMethod):
     )
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "tiny": {
-            **SMALL, "image_size": 32, "widths": (8, 16, 16), "latent": 16, "beta_kl": 2.0, "beta_neg": 16.0,
+            **SMALL, "image_size": 32, "widths": (8, 16, 16), "latent": 16, "beta_kl": 0.5, "beta_neg": 16.0,
         },
         "cpu": {
-            **SMALL, "image_size": 64, "widths": (8, 16, 32, 64), "latent": 64, "beta_kl": 8.0, "beta_neg": 64.0,
+            **SMALL, "image_size": 64, "widths": (8, 16, 32, 64), "latent": 64, "beta_kl": 2.0, "beta_neg": 64.0,
         },
         "gpu": {
-            **SMALL, "image_size": 128, "batch": 32, "widths": (32, 64, 128, 256, 256), "beta_kl": 32.0,
+            **SMALL, "image_size": 128, "batch": 32, "widths": (32, 64, 128, 256, 256), "beta_kl": 8.0,
             "beta_neg": 256.0,
         },
         "paper": {"image_size": 128, "batch": 8},
