@@ -63,6 +63,26 @@ def test_only_the_part_whose_turn_it_is_learns(name: str) -> None:
 
 
 @GAME
+def test_drawn_images_leave_no_trace_in_running_statistics(name: str) -> None:
+    method = tiny(name, norm="batch", gamma=1e-8)
+    network = built(method).train()
+    assert isinstance(network, IntrospectiveNetwork)
+    batch = blob_batch(8)
+    expected = built(method).train()
+    assert isinstance(expected, IntrospectiveNetwork)
+    with torch.no_grad():
+        seen = expected.encode(batch.images * batch.roi)
+        noise = torch.randn(seen.mean.shape, generator=torch.Generator().manual_seed(0))
+        expected.decode(seen.draw(noise))
+    told = context()
+    for phase in game(method).phases:
+        phase.loss(network, batch, told)
+    for key, value in expected.named_buffers():
+        if "running" in key:
+            torch.testing.assert_close(dict(network.named_buffers())[key], value, msg=key)
+
+
+@GAME
 def test_the_decoders_turn_draws_from_the_encoders_numbers(name: str) -> None:
     method = tiny(name, gamma=0.0, masked=False)
     network = built(method).eval()

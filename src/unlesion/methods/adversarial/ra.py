@@ -66,6 +66,7 @@ class ReversedAutoEncoder(SoftIntroVAE):
         "The 95th percentile of `norm95` is taken inside the roi, not over the whole picture.",
         "The image score is the map's mean inside the roi, not over the whole picture.",
         "The scale of the losses is one over all numbers of an image; the original leaves out the channels.",
+        "Running statistics of batch norm, where it is used, are those of real images and their codes.",
         "Log variances are kept within plus and minus 10.",
         "Grey values reach 1.5 here and 1 in the original.",
         "The weights kept are the last, averaged ones; the original chooses on noisy validation errors.",

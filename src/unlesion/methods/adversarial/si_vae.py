@@ -20,6 +20,7 @@ from unlesion.networks.draws import normal
 from unlesion.networks.modes import asking
 from unlesion.networks.norms import NormKind
 from unlesion.networks.residual import ResidualDecoder, ResidualEncoder
+from unlesion.networks.unrecorded import unrecorded
 
 # exp of less is denormal in float32, slow to compute with, and has no gradient to speak of.
 LOWEST_EXPONENT = -80.0
@@ -103,6 +104,7 @@ class SoftIntroVAE(ConditionedMethod):
     deviations: ClassVar[tuple[str, ...]] = (
         "Network and sigmoid output are those of the reversed autoencoder, so that the two methods compare.",
         "The scale of the losses is one over all numbers of an image; the original leaves out the channels.",
+        "Running statistics of batch norm are those of real images and their codes; drawn images leave no trace in them.",
         "Log variances are kept within plus and minus 10.",
         "Detection draws from the mean code; `samples` draws from the distribution.",
         "Grey values reach 1.5 here and 1 in the original.",
@@ -248,12 +250,14 @@ class SoftIntroVAE(ConditionedMethod):
         prior = _noise(seen.mean, context)
         # The decoder's turn draws from the same numbers.
         context.shared.update(code=code.detach(), prior=prior)
-        with torch.no_grad():
-            fake = self._cut(network.decode(prior), batch.roi)
         redrawn = self._cut(network.decode(code), batch.roi)
-        both = torch.cat([redrawn, fake])
-        seen_both = network.encode_both(both.detach())
-        drawn_both = network.decode_both(seen_both.draw(_noise(seen_both.mean, context)))
+        # Detection meets real images and their codes only: no others leave traces in running statistics.
+        with unrecorded(network):
+            with torch.no_grad():
+                fake = self._cut(network.decode(prior), batch.roi)
+            both = torch.cat([redrawn, fake])
+            seen_both = network.encode_both(both.detach())
+            drawn_both = network.decode_both(seen_both.draw(_noise(seen_both.mean, context)))
         drawn_both = self._cut(drawn_both, batch.roi)
         # The target is not detached: through it, too, the encoder learns to redraw real images.
         kept = self._soft_exponential(squared_error(drawn_both, both), seen_both.divergence())
@@ -282,14 +286,16 @@ class SoftIntroVAE(ConditionedMethod):
         config, scale = self.config, self._scale
         images = batch.images * batch.roi
         code, prior = self._codes(network, images, context)
-        both = self._cut(network.decode_both(torch.cat([code, prior])), batch.roi)
-        seen_both = network.encode_both(both)
+        with unrecorded(network):
+            both = self._cut(network.decode_both(torch.cat([code, prior])), batch.roi)
+            seen_both = network.encode_both(both)
         kl = seen_both.divergence().mean()
         error = squared_error(both[: len(images)], images).mean()
         loss = scale * (config.beta_rec * error + config.beta_kl * kl)
         if config.gamma:
             codes = seen_both.draw(_noise(seen_both.mean, context)).detach()
-            again = squared_error(self._cut(network.decode_both(codes), batch.roi), both.detach()).mean()
+            with unrecorded(network):
+                again = squared_error(self._cut(network.decode_both(codes), batch.roi), both.detach()).mean()
             loss = loss + scale * config.gamma * config.beta_rec * again
         return {"loss": loss, "reconstruction": scale * error, "kl": kl}
 
