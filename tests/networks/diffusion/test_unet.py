@@ -117,3 +117,13 @@ def test_times_are_told_apart_by_waves() -> None:
 def test_levels_must_agree() -> None:
     with pytest.raises(ValueError, match="levels"):
         DiffusionUNet(1, width=8, blocks=(1, 1))
+
+
+@pytest.mark.parametrize("dims", [2, 3])
+def test_answers_do_not_depend_on_whether_gradients_are_wanted(dims: int) -> None:
+    """Without them the layout in memory is another, on which only rounding may depend."""
+    unet = shaken(DiffusionUNet(2, width=8, factors=(1, 2), blocks=1, attention=(1,), dims=dims)).eval()
+    images, times = torch.randn(3, 2, *[16] * dims), torch.tensor([1, 500, 999])
+    wanted = unet(images, times)
+    with torch.no_grad():
+        torch.testing.assert_close(unet(images, times), wanted, rtol=1e-4, atol=1e-4)

@@ -13,7 +13,7 @@ from unlesion.networks.diffusion.process import Process
 Unet = Callable[[Tensor, Tensor, Tensor | None], Tensor]
 # Numbers in one tensor of features at the first level, of which some ten live at once. On a CPU larger batches fall
 # out of its cache and are slower; on a GPU they fill it.
-MOST_FEATURES = {"cpu": 2**22, "other": 2**25}
+MOST_FEATURES = {"cpu": 2**21, "other": 2**25}
 
 
 def rows_at_once(images: Tensor, width: int) -> int:

@@ -119,6 +119,9 @@ class DiffusionUNet(nn.Module):
             told = torch.cat([told, self.context(context)], dim=1)
         told = nn.functional.silu(told)
         features = self.first(images)
+        if features.ndim == 4 and features.device.type == "cpu" and not torch.is_grad_enabled():
+            # Channels beside each other: a pass takes three quarters of the time, but training steps take longer.
+            features = features.contiguous(memory_format=torch.channels_last)
         left = [features]
         for step in self.down:
             features = step(features, told)
