@@ -305,3 +305,28 @@ def test_an_unseen_bright_spot_becomes_weaker(name: str) -> None:
     spot = (slice(None), slice(None), slice(6, 12), slice(18, 24))
     left = (healthy - clean)[spot].abs().mean() / (batch.images - clean)[spot].abs().mean()
     assert float(left) < 0.7
+
+
+@pytest.mark.parametrize("name", ["ddpm", "anoddpm", "pddpm", "cddpm"])
+def test_detection_in_bfloat16_is_close_and_as_independent(name: str) -> None:
+    network = built(tiny(name))
+    batch = blob_batch(5)
+    train(tiny(name), network, batch, steps=5)
+    exact = tiny(name).explain(network, batch).healthy
+    method = tiny(name, precision="bf16")
+    found = method.explain(network, batch).healthy
+    assert exact is not None and found is not None and found.dtype == torch.float32
+    assert 0 < float((found - exact).abs().max()) < 0.05
+    assert torch.equal(found, method.explain(network, batch).healthy)
+    alone = method.explain(network, pick(batch, [3])).healthy
+    # A batch may round otherwise than one image, by what bfloat16 leaves.
+    torch.testing.assert_close(alone, found[3:4], rtol=0, atol=0.02)
+
+
+def test_the_precision_is_the_settings_whatever_holds_outside() -> None:
+    network = built(tiny("ddpm"))
+    batch = blob_batch(2)
+    train(tiny("ddpm"), network, batch, steps=3)
+    exact = tiny("ddpm").explain(network, batch).healthy
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert torch.equal(tiny("ddpm").explain(network, batch).healthy, exact)

@@ -10,6 +10,7 @@ from unlesion.networks.channels import combine_channels
 from unlesion.networks.draws import normal, uniform
 from unlesion.networks.layers import layer
 from unlesion.networks.modes import asking
+from unlesion.networks.precision import in_bfloat16
 from unlesion.networks.roi import roi_mean, roi_sum
 
 
@@ -36,6 +37,13 @@ def test_draws_repeat() -> None:
             draw((3, 2), generator=torch.Generator().manual_seed(5), device=device) for _ in range(2)
         )
         assert torch.equal(first, second)
+
+
+def test_bfloat16_is_taken_where_asked_for_or_where_it_pays(monkeypatch: pytest.MonkeyPatch) -> None:
+    for there in (False, True):
+        monkeypatch.setattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", lambda there=there: there)
+        assert in_bfloat16("bf16", "cpu") and not in_bfloat16("32", "cpu")
+        assert in_bfloat16("auto", "cpu") is there
 
 
 def test_asking_gives_back_every_modules_mode() -> None:

@@ -20,6 +20,7 @@ from torch import nn
 
 from unlesion.errors import UnlesionError
 from unlesion.methods.base import Stage
+from unlesion.networks.precision import in_bfloat16
 from unlesion.progress import Bars
 from unlesion.training.budget import steps_per_stage
 from unlesion.training.checkpoints import SafeCheckpointIO
@@ -188,15 +189,9 @@ class _Reporter(Callback):
         return steps / share if share else None
 
 
-def _precision(wanted: str, device: str) -> Literal["32-true", "bf16-mixed"]:
+def _precision(wanted: Literal["auto", "bf16", "32"], device: str) -> Literal["32-true", "bf16-mixed"]:
     """Lightning's name of the precision; bfloat16 only where the hardware multiplies in it."""
-    if wanted == "32":
-        return "32-true"
-    if wanted == "bf16":
-        return "bf16-mixed"
-    if device.startswith("cuda"):
-        return "bf16-mixed" if torch.cuda.is_bf16_supported(including_emulation=False) else "32-true"
-    return "bf16-mixed" if torch.ops.mkldnn._is_mkldnn_bf16_supported() else "32-true"
+    return "bf16-mixed" if in_bfloat16(wanted, device) else "32-true"
 
 
 @contextmanager

@@ -24,6 +24,7 @@ from unlesion.networks.diffusion.process import Process
 from unlesion.networks.diffusion.samplers import ancestral, ddim, descent
 from unlesion.networks.diffusion.unet import DiffusionUNet
 from unlesion.networks.modes import asking
+from unlesion.networks.precision import in_bfloat16
 from unlesion.networks.roi import roi_mean
 from unlesion.progress import tell
 
@@ -213,6 +214,11 @@ class DDPM(Method):
             code: (B, n) to tell instead of the images' own.
         """
         assert isinstance(network, DiffusionNetwork)
+        device = batch.images.device.type
+        with torch.autocast(device, torch.bfloat16, enabled=in_bfloat16(self.config.precision, device)):
+            return self._redrawn(network, batch, code)
+
+    def _redrawn(self, network: DiffusionNetwork, batch: Batch, code: Tensor | None) -> Tensor:
         images = batch.images * batch.roi
         code = self.code(network, images, batch) if code is None else code
         most = rows_at_once(images, self.config.width)
