@@ -54,7 +54,13 @@ def calling(at_step: Callable[[int], None]) -> Bars:
 
 
 def fit(
-    name: str, store: PreparedStore, run: Path, *, bars: Bars = silent, resume: bool = False
+    name: str,
+    store: PreparedStore,
+    run: Path,
+    *,
+    bars: Bars = silent,
+    resume: bool = False,
+    config: TrainingConfig = TrainingConfig(batch=4),  # noqa: B008
 ) -> tuple[nn.Module, Fitted]:
     method_class = get_method(name)
     fixed = preset_settings(method_class, "tiny")
@@ -68,7 +74,7 @@ def fit(
         network=network,
         stages=method.stages(),
         source=SliceSource(store, np.arange(8), batch=4, seed=0),
-        config=TrainingConfig(batch=4),
+        config=config,
         run=run,
         seed=0,
         minutes=None,
@@ -149,6 +155,18 @@ def test_frozen_parts_do_not_learn_and_only_those_that_play_stay_in_training_mod
     for learning, training in seen:
         assert len(learning) == 1
         assert training == dict(modes)
+
+
+def test_the_processors_clock_takes_no_notice_of_others(store: PreparedStore, tmp_path: Path) -> None:
+    pause = 0.05
+    bars = calling(lambda done: time.sleep(pause))
+    began, computed = time.perf_counter(), time.process_time()
+    config = TrainingConfig(batch=4, clock="processor")
+    _, fitted = fit("ae", store, tmp_path / "run", bars=bars, config=config)
+    assert 0 < fitted.seconds <= time.process_time() - computed
+    assert time.perf_counter() - began >= (STEPS - 1) * pause
+    assert "clock" in config.model_dump()
+    assert "clock" not in TrainingConfig().model_dump()
 
 
 def test_time_between_steps_counts(store: PreparedStore, tmp_path: Path) -> None:

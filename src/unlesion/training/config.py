@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer
 
 
 class TrainingConfig(BaseModel):
@@ -19,6 +19,8 @@ class TrainingConfig(BaseModel):
         contrast: bend the grey values of every image by a random power, up to 2 ** contrast either way, so
             that a scanner with another contrast is not itself an anomaly; 0 for never.
         checkpoint_seconds: an interrupted training loses at most this much.
+        clock: what a budget in minutes is measured by: the "wall" clock, or the time that the "processor" computed
+            for this process, all its threads together, so that other programs take nothing of the budget.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -29,3 +31,12 @@ class TrainingConfig(BaseModel):
     mirror: bool = False
     contrast: float = Field(0.0, ge=0.0, le=2.0)
     checkpoint_seconds: float = Field(60.0, gt=0)
+    clock: Literal["wall", "processor"] = "wall"
+
+    @model_serializer(mode="wrap")
+    def _without_what_came_later(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leaves `clock` out where it is the wall's: what was recorded before it came stays the same record."""
+        out: dict[str, Any] = dump(self)
+        if self.clock == "wall":
+            out.pop("clock", None)
+        return out

@@ -29,6 +29,8 @@ from unlesion.training.history import EVERY, History
 from unlesion.training.source import SliceSource
 from unlesion.training.task import StagedTask
 
+CLOCKS = {"wall": time.perf_counter, "processor": time.process_time}
+
 
 @dataclass(frozen=True, kw_only=True)
 class Fitted:
@@ -90,6 +92,7 @@ def fit_stages(
             ema=config.ema,
             seed=seed,
             on_step=reporter.step,
+            now=CLOCKS[config.clock],
         )
         reporter.task = task
         trainer = pl.Trainer(

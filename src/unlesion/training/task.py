@@ -52,6 +52,7 @@ class StagedTask(pl.LightningModule):
         ema: decay of the averaged weights.
         seed: of the run.
         on_step: called after every step with (stage, step, total or None, named losses).
+        now: the clock, in seconds.
     """
 
     def __init__(
@@ -65,6 +66,7 @@ class StagedTask(pl.LightningModule):
         ema: float,
         seed: int,
         on_step: Callable[[Stage, int, int | None, Mapping[str, float]], None],
+        now: Callable[[], float] = time.perf_counter,
     ) -> None:
         super().__init__()
         self.automatic_optimization = False
@@ -76,6 +78,7 @@ class StagedTask(pl.LightningModule):
         self.budget = seconds
         self.seed = seed
         self.on_step = on_step
+        self.now = now
         self.place = Place()
         self.clock: StageClock | None = None
         self._learning: tuple[int, int] | None = None
@@ -104,7 +107,7 @@ class StagedTask(pl.LightningModule):
 
     def training_step(self, beat: Any, index: int) -> None:
         """One step of the stage under way: every phase, as often as it repeats."""
-        began = time.perf_counter()
+        began = self.now()
         stage, place = self.stage, self.place
         total = self.lengths[stage.name]
         if place.step == 0 and stage.before is not None:
@@ -148,7 +151,7 @@ class StagedTask(pl.LightningModule):
         self._refuse_nonfinite(stage, values)
         # From the end of the last step to the end of this one, so that checkpoints and the loop around
         # the steps count too. Before the first step of a process is no training.
-        now = time.perf_counter()
+        now = self.now()
         duration = now - (began if self._last_step is None else self._last_step)
         self._last_step = now
         place.seconds += duration

@@ -139,6 +139,8 @@ def train(
             "variational method"
         )
     device = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
+    if training.clock == "processor" and device != "cpu":
+        raise BadInput("training.clock=processor: a GPU computes by another clock; use wall, or --device cpu")
     identity = {
         "method": method,
         "preset": preset,
