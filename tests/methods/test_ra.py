@@ -7,11 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import save_file
 from scipy.ndimage import gaussian_filter
 from skimage.exposure import equalize_adapthist
 
 from tests.methods.scenes import blob_batch, built, make_batch, tiny, train
-from tests.networks.test_lpips import HEADS
+from tests.networks.test_lpips import write_heads
 from unlesion.errors import BadInput
 from unlesion.methods.adversarial.network import IntrospectiveNetwork
 from unlesion.methods.adversarial.ra import embedding_loss, normalised_by_percentile
@@ -134,9 +135,9 @@ def test_a_lesion_lights_up() -> None:
 @pytest.mark.parametrize("name", ["ra", "phanes"])
 def test_maps_of_those_who_have_the_weights_of_lpips(tmp_path: Path, name: str) -> None:
     torch.manual_seed(0)
-    backbone = tmp_path / "squeezenet.pth"
-    torch.save(SqueezeNetFeatures().state_dict(), backbone)
-    method = tiny(name, perceptual_weights=(backbone, HEADS))
+    backbone = tmp_path / "squeezenet.safetensors"
+    save_file(SqueezeNetFeatures().state_dict(), backbone)
+    method = tiny(name, perceptual_weights=(backbone, write_heads(tmp_path)))
     network = built(method)
     first = method.stages()[0]
     assert first.before is not None

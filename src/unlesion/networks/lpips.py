@@ -63,11 +63,11 @@ class LPIPS(nn.Module):
         return (grey.expand(-1, 3, -1, -1) - self.mean) / self.sd
 
     def read(self, backbone: Path, heads: Path) -> None:
-        """Take weights from files (.pth or .safetensors), as their authors publish them.
+        """Take weights from .safetensors files, with the names that their authors gave them.
 
         Args:
             backbone: of torchvision's SqueezeNet 1.1.
-            heads: of the package lpips, `weights/v0.1/squeeze.pth`.
+            heads: of the package lpips, its `weights/v0.1/squeeze.pth`.
 
         Raises:
             BadInput: a file cannot be read, or does not hold these weights.
@@ -82,7 +82,7 @@ class LPIPS(nn.Module):
         except (RuntimeError, KeyError) as error:
             raise BadInput(
                 f"{backbone} and {heads}: not the weights of SqueezeNet 1.1 and of LPIPS for it; give torchvision's "
-                "squeezenet1_1 file first and lpips' weights/v0.1/squeeze.pth second"
+                "squeezenet1_1 file first and lpips' weights/v0.1/squeeze second"
             ) from error
 
 
@@ -95,14 +95,11 @@ def _settle(module: nn.Module) -> None:
 
 
 def _weights(path: Path) -> dict[str, Tensor]:
+    if path.suffix != ".safetensors":
+        # Other files hold pickles, which may run code.
+        raise BadInput(f"{path}: give weights as .safetensors; the card of ra says how to convert them")
     try:
-        if path.suffix == ".safetensors":
-            return load_file(path)
-        found = torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, RuntimeError, ValueError, EOFError, safetensors.SafetensorError) as error:
+        found: dict[str, Tensor] = load_file(path)
+    except (OSError, safetensors.SafetensorError) as error:
         raise BadInput(f"{path}: cannot be read as network weights ({error})") from error
-    except Exception as error:  # torch raises pickle's own errors, which have no common base.
-        raise BadInput(f"{path}: cannot be read as network weights without running its code") from error
-    if not isinstance(found, dict) or not all(isinstance(value, Tensor) for value in found.values()):
-        raise BadInput(f"{path}: holds something else than network weights")
     return found
