@@ -35,7 +35,7 @@ from unlesion.prepare import (
 )
 from unlesion.progress import Bars, counted, silent
 from unlesion.scans import Cohort
-from unlesion.scoring import ScanEvidence, Scorer, ScoringConfig, make_scorer
+from unlesion.scoring import ScanEvidence, ScoringConfig
 from unlesion.seeds import seed_of
 from unlesion.settings import merged, nested, validated
 from unlesion.sweep import sweep
@@ -43,6 +43,7 @@ from unlesion.training.budget import steps_per_stage
 from unlesion.training.config import TrainingConfig
 from unlesion.training.history import History
 from unlesion.training.repeat import command_line, repeat_words
+from unlesion.training.scorers import scorers_of
 from unlesion.training.source import SliceSource
 
 DEFAULT_MINUTES = 5.0
@@ -206,7 +207,7 @@ def train(
         recipe=the_recipe,
         method=the_method,
         network=network,
-        scorers=_scorers(the_method, scoring),
+        scorers=scorers_of(the_method, scoring),
         profile=TrainingProfile.fit(store, indices),
         seed=seed,
         name=out.name,
@@ -388,14 +389,3 @@ def _learn(
         "images_per_second": round(fitted.images_per_second, 2),
         "precision": fitted.precision,
     }
-
-
-def _scorers(method: Method, over: Mapping[str, Any]) -> dict[str, Scorer]:
-    """The native scorer with the user's settings on top, and the shared one where it applies."""
-    native = validated(ScoringConfig, merged(dict(method.native), over), what="scoring")
-    scorers = {"native": make_scorer(native)}
-    if method.draws_healthy:
-        # Shared scoring is the same for all methods: post-processing and pooling are common, or the user's.
-        common = {name: value for name, value in over.items() if name in ("post", "pool", "pool_fraction")}
-        scorers["shared"] = make_scorer(validated(ScoringConfig, common, what="scoring"))
-    return scorers
