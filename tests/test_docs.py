@@ -137,14 +137,15 @@ def test_navigation_holds_every_page() -> None:
 def test_settings_are_documented() -> None:
     from unlesion.prepare import Recipe
     from unlesion.scoring import ScoringConfig
-    from unlesion.scoring.config import PostConfig
+    from unlesion.scoring.config import PatchConfig, PostConfig
     from unlesion.settings import setting_names
     from unlesion.training.config import TrainingConfig
 
     documented = set(
         re.findall(r"`([a-z0-9_.]+)`", (DOCS / "reference/settings.md").read_text(encoding="utf-8"))
     )
-    wanted = {f"scoring.{name}" for name in ScoringConfig.model_fields if name != "post"}
+    wanted = {f"scoring.{name}" for name in ScoringConfig.model_fields if name not in ("patch", "post")}
+    wanted |= {f"scoring.patch.{name}" for name in PatchConfig.model_fields}
     wanted |= {f"scoring.post.{name}" for name in PostConfig.model_fields}
     wanted |= {f"training.{name}" for name in TrainingConfig.model_fields}
     assert wanted <= documented

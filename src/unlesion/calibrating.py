@@ -17,7 +17,7 @@ from unlesion.settings import merged, nested, validated
 from unlesion.sweep import Failures, sweep
 
 # Settings of a standardised scoring that what it learnt in training depends on.
-_LEARNT = ("standardise", "rule", "sign", "height_bins", "sd_floor")
+_LEARNT = ("standardise", "rule", "sign", "height_bins", "sd_floor", "patch")
 
 
 def with_scoring(detector: Detector, over: Mapping[str, Any]) -> Detector:

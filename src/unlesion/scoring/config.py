@@ -15,7 +15,7 @@ from pydantic import (
     model_validator,
 )
 
-_FACTOR = re.compile(r"residual|ssim|map:[A-Za-z0-9_.-]+")
+_FACTOR = re.compile(r"residual|ssim|patch|map:[A-Za-z0-9_.-]+")
 
 
 class PostConfig(BaseModel):
@@ -44,12 +44,35 @@ class PostConfig(BaseModel):
     min_component_mm2: float = Field(default=16.0, ge=0)
 
 
+class PatchConfig(BaseModel):
+    """What the rule "patch" compares, in millimetres; the defaults are 8, 4 and 2 pixels of 1 mm.
+
+    Attributes:
+        size_mm: side of a patch; at least 3 pixels.
+        search_mm: how far a patch of the healthy image may lie from the scan's along each axis; 0 for only the
+            same place. At least a pixel otherwise.
+        smooth_mm: standard deviation of the Gaussian over the finished map, in plane; 0 for none.
+        embedding: what patches are compared by: "filters", blurred grey values and their slopes, or "grey", grey
+            values alone.
+        through_slices: patches of volumes go through slices, too.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+
+    size_mm: float = Field(default=8.0, gt=0, le=100)
+    search_mm: float = Field(default=4.0, ge=0, le=50)
+    smooth_mm: float = Field(default=2.0, ge=0, le=50)
+    embedding: Literal["filters", "grey"] = "filters"
+    through_slices: bool = False
+
+
 class ScoringConfig(BaseModel):
     """How evidence becomes a map and a scan score.
 
     Attributes:
-        rule: "residual" (scan - healthy), "ssim" (1 - local SSIM of scan and healthy) or "map:NAME" (one
-            of the method's own maps); several joined by "*" are multiplied ("residual*map:kl").
+        rule: "residual" (scan - healthy), "ssim" (1 - local SSIM of scan and healthy), "patch" (1 - likeness of a
+            patch to the likest one nearby) or "map:NAME" (one of the method's own maps); several joined by "*"
+            are multiplied ("residual*map:kl").
         sign: "both" looks for any difference, "bright" for more than expected, "dark" for less.
         standardise: measure in standard deviations of healthy scans at the same pixel and height.
         height_bins: number of height ranges with their own normative mean and SD.
@@ -60,6 +83,7 @@ class ScoringConfig(BaseModel):
         pool_fraction: for `pool="top"`.
         scan: what the scan score is made of: the pooled "map", or how far the code of the redrawn scan lies
             from the scan's, pooled over its slices (variational methods only).
+        patch: for the rule "patch".
         post: post-processing.
     """
 
@@ -74,14 +98,17 @@ class ScoringConfig(BaseModel):
     pool: Literal["top", "mean", "max"] = "top"
     pool_fraction: float = Field(default=0.01, gt=0, le=1)
     scan: Literal["map", "latent-l2", "latent-cosine", "latent-kl", "latent-w2", "latent-fisher-rao"] = "map"
+    patch: PatchConfig = PatchConfig()
     post: PostConfig = PostConfig()
 
     @model_serializer(mode="wrap")
     def _without_what_came_later(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Leaves `scan` out where it is the default: what was recorded before it came stays the same record."""
+        """Leaves `scan` out where it is the default, and `patch` where no rule has any: old records stay the same."""
         out: dict[str, Any] = dump(self)
         if self.scan == "map":
             out.pop("scan", None)
+        if "patch" not in self.factors and self.patch == PatchConfig():
+            out.pop("patch", None)
         return out
 
     @field_validator("rule")
@@ -90,7 +117,7 @@ class ScoringConfig(BaseModel):
         for factor in rule.split("*"):
             if not _FACTOR.fullmatch(factor):
                 raise ValueError(
-                    f"no rule {factor!r}; there are residual, ssim, map:NAME and products with *"
+                    f"no rule {factor!r}; there are residual, ssim, patch, map:NAME and products with *"
                 )
         return rule
 

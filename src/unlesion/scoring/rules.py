@@ -8,23 +8,26 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unlesion.errors import BadInput
+from unlesion.scoring.config import PatchConfig
 from unlesion.scoring.evidence import Floats, ScanEvidence
+from unlesion.scoring.patches import patch_map
 from unlesion.scoring.similarity import local_ssim
 
 Sign = Literal["both", "bright", "dark"]
 
 
-def signal_of(rule: str, evidence: ScanEvidence, *, sign: Sign) -> Floats:
+def signal_of(rule: str, evidence: ScanEvidence, *, sign: Sign, patch: PatchConfig) -> Floats:
     """The signal of one rule, 0 outside the roi.
 
     "residual" is scan - healthy, signed. "ssim" is 1 - SSIM, never negative; for "bright" and "dark" it
-    counts only where the scan is brighter or darker than the healthy image. "map:NAME" is the
-    method's own map as it stands.
+    counts only where the scan is brighter or darker than the healthy image. "patch" is 1 - cosine of the likest
+    patches, 0 to 2, with the same signs. "map:NAME" is the method's own map as it stands.
 
     Args:
         rule: one factor of `ScoringConfig.rule`.
         evidence: of a whole scan.
-        sign: what is looked for; only "ssim" needs it here.
+        sign: what is looked for; only "ssim" and "patch" need it here.
+        patch: for "patch".
 
     Returns:
         (S, C, H, W) float32 (one channel for a map).
@@ -45,7 +48,10 @@ def signal_of(rule: str, evidence: ScanEvidence, *, sign: Sign) -> Floats:
     residual = evidence.prepared.images - evidence.healthy
     if rule == "residual":
         return np.where(roi, residual, np.float32(0)).astype(np.float32, copy=False)
-    unlike = np.clip(1 - local_ssim(evidence.prepared.images, evidence.healthy), 0, 2)
+    if rule == "patch":
+        unlike = patch_map(evidence.prepared, evidence.healthy, patch)
+    else:
+        unlike = np.clip(1 - local_ssim(evidence.prepared.images, evidence.healthy), 0, 2)
     if sign != "both":
         unlike = np.where(residual > 0 if sign == "bright" else residual < 0, unlike, 0)
     return np.where(roi, unlike, np.float32(0)).astype(np.float32, copy=False)
@@ -53,7 +59,7 @@ def signal_of(rule: str, evidence: ScanEvidence, *, sign: Sign) -> Floats:
 
 def is_signed(rule: str) -> bool:
     """Whether a rule's values below 0 mean "darker than expected"."""
-    return rule != "ssim"
+    return rule not in ("ssim", "patch")
 
 
 def take_sign(signal: NDArray[np.float32], sign: Sign) -> NDArray[np.float32]:

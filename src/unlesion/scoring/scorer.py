@@ -48,7 +48,7 @@ class Scorer:
         """
         if self._normative is not None:
             for evidence in healthy:
-                signal = signal_of(self.config.rule, evidence, sign=self.config.sign)
+                signal = signal_of(self.config.rule, evidence, sign=self.config.sign, patch=self.config.patch)
                 self._normative.add(signal, evidence.prepared.roi, evidence.prepared.positions)
             self._normative.finish()
         return self
@@ -69,7 +69,7 @@ class Scorer:
         config, prepared = self.config, evidence.prepared
         out: Floats | None = None
         for rule in config.factors:
-            signal = signal_of(rule, evidence, sign=config.sign)
+            signal = signal_of(rule, evidence, sign=config.sign, patch=config.patch)
             sign = config.sign if is_signed(rule) else "bright"
             if self._normative is not None:
                 signal = self._normative.standardise(signal, prepared.positions)
