@@ -21,6 +21,7 @@ from unlesion.training.source import SliceSource
 
 STEPS = 300
 LATE = 100
+PUBLISHED_REPULSION = 0.25
 
 
 @pytest.fixture(scope="module", params=["oasis_t1_2d", "cxr_nih"])
@@ -40,7 +41,10 @@ def store(
 def test_300_steps_on_real_images(store: PreparedStore, tmp_path: Path, seed: int) -> None:
     ra = get_method("ra")
     settings = preset_settings(ra, "tiny")
-    method = ra(ra.config_for("tiny"), InputSpec(size=settings["image_size"]))
+    # The published weight of the game. With the presets' milder one both kinds end within a few tenths of a nat of
+    # each other here, on either side; with this one the encoder has to tell them apart.
+    config = ra.config_for("tiny").model_copy(update={"repulsion": PUBLISHED_REPULSION})
+    method = ra(config, InputSpec(size=settings["image_size"]))
     torch.manual_seed(seed)
     network = method.build()
     # A loss that is not finite ends the training with an error.
@@ -65,10 +69,11 @@ def test_300_steps_on_real_images(store: PreparedStore, tmp_path: Path, seed: in
             real = float(named["encoder.kl_real"])
             apart.append(float(named["encoder.kl_redrawn"]) - real)
             drawn.append(float(named["encoder.kl_fake"]) - real)
-    assert np.mean(apart) >= 0
+    assert np.mean(apart) > 0
+    assert np.mean(drawn) > 0
     # No image stands for all: redrawn ones differ about as much as the originals do.
-    images = torch.from_numpy(np.asarray(store.images, dtype=np.float32))
-    roi = torch.from_numpy(np.asarray(store.roi)).reshape(len(images), 1, *images.shape[2:])
+    images = torch.from_numpy(np.array(store.images, dtype=np.float32))
+    roi = torch.from_numpy(np.array(store.roi)).reshape(len(images), 1, *images.shape[2:])
     network.eval()
     with torch.no_grad():
         redrawn = network(images * roi) * roi
