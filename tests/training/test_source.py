@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -57,6 +58,22 @@ def test_mirroring_swaps_sides_and_nothing_else(store: PreparedStore) -> None:
     assert not all(flipped)
     for was, a, b in zip(flipped, one, two, strict=True):
         assert torch.equal(a.flip(-1) if was else a, b)
+
+
+def test_balance_shows_every_modality_equally_often(store: PreparedStore) -> None:
+    rows = [{**row, "modality": ["FLAIR" if at < 9 else "T1"]} for at, row in enumerate(store.scans)]
+    source = SliceSource(replace(store, scans=rows), np.arange(12), batch=4, seed=0, balance=True)
+    names = [name for number in range(3 * 40) for name in source.draw("train", number).scan_ids]
+    few = {str(row["key"]) for row in rows[9:]}
+    for epoch in range(40):
+        assert sum(name in few for name in names[12 * epoch : 12 * epoch + 12]) == 6
+    # Of the many, every one has its turn.
+    assert len(set(names)) == 12
+
+
+def test_balance_changes_nothing_for_one_modality(store: PreparedStore) -> None:
+    plain, balanced = (SliceSource(store, np.arange(12), batch=4, seed=0, balance=on) for on in (False, True))
+    assert torch.equal(plain.draw("train", 5).images, balanced.draw("train", 5).images)
 
 
 def test_no_slices_is_bad_input(store: PreparedStore) -> None:

@@ -19,6 +19,15 @@ class SliceSource:
 
     The stream of a stage is one random order of all slices after another; batch number n of a stage
     is computed from n, so that a resumed training sees exactly what an uninterrupted one would.
+
+    Args:
+        store: where the slices are.
+        indices: those that may be seen.
+        batch: slices in a batch.
+        seed: of the orders.
+        mirror: flip half of them left to right.
+        contrast: strength of `vary_contrast`; 0 leaves the grey values alone.
+        balance: show slices of every modality equally often, however many there are.
     """
 
     def __init__(
@@ -30,6 +39,7 @@ class SliceSource:
         seed: int,
         mirror: bool = False,
         contrast: float = 0.0,
+        balance: bool = False,
     ) -> None:
         if len(indices) == 0:
             raise BadInput("no slices to train on: the region of interest is empty in every healthy scan")
@@ -39,12 +49,16 @@ class SliceSource:
         self.seed = seed
         self.mirror = mirror
         self.contrast = contrast
+        groups = _by_modality(store, self.indices) if balance else [np.arange(len(self.indices))]
+        self._groups = groups
+        # Of each group as many slices an epoch, so that the epoch is about as long as without balance.
+        self._quota = -(-len(self.indices) // len(groups))
         self._orders: dict[tuple[str, int], NDArray[np.int64]] = {}
 
     def draw(self, stage: str, number: int) -> Batch:
         """Batch `number` (from 0) of a stage."""
         places = np.arange(number * self.batch, (number + 1) * self.batch)
-        epochs, within = np.divmod(places, len(self.indices))
+        epochs, within = np.divmod(places, self._quota * len(self._groups))
         chosen = [self.indices[self._order(stage, int(e))[w]] for e, w in zip(epochs, within, strict=True)]
         batch = make_batch(self.store, np.asarray(chosen), seed=self.seed)
         if self.mirror:
@@ -70,8 +84,21 @@ class SliceSource:
             while len(self._orders) > 64:
                 self._orders.pop(next(iter(self._orders)))
             generator = np.random.default_rng(seed_of(self.seed, "order", stage, epoch))
-            self._orders[key] = generator.permutation(len(self.indices))
+            self._orders[key] = self._shuffled(generator)
         return self._orders[key]
+
+    def _shuffled(self, generator: np.random.Generator) -> NDArray[np.int64]:
+        """One epoch: of a small group its slices again and again, of a large one some."""
+        if len(self._groups) == 1:
+            return generator.permutation(len(self.indices))
+        shares = [np.resize(generator.permutation(group), self._quota) for group in self._groups]
+        return generator.permutation(np.concatenate(shares))
+
+
+def _by_modality(store: PreparedStore, indices: NDArray[np.int64]) -> list[NDArray[np.int64]]:
+    """The places in `indices` of each modality's slices."""
+    names = [tuple(store.scans[int(store.slice_scan[index])]["modality"]) for index in indices]
+    return [np.array([at for at, own in enumerate(names) if own == name]) for name in sorted(set(names))]
 
 
 def vary_contrast(images: torch.Tensor, *, strength: float, generator: torch.Generator) -> None:

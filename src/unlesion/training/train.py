@@ -193,6 +193,7 @@ def train(
         seed=seed,
         mirror=training.mirror,
         contrast=training.contrast,
+        balance=training.balance,
     )
     record: dict[str, Any] = {**identity, "cohort_name": cohort.name, "device": device}
     record["healthy_scans"] = len({int(store.slice_scan[i]) for i in indices})
