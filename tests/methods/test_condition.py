@@ -21,11 +21,13 @@ from unlesion.methods.batch import Batch, Evidence
 from unlesion.methods.registry import get_method
 
 KNOWN = ("CXR", "T1")
-TOLD = ("vae", "cevae", "si-vae", "ra", "dae")
+TOLD = ("vae", "cevae", "si-vae", "ra", "dae", "disyre")
 METHODS = pytest.mark.parametrize("name", TOLD)
 
 # Numbers of the tiny networks, as the cards say.
-SIZES: Mapping[str, int] = {"vae": 24_573, "cevae": 24_573, "si-vae": 38_401, "ra": 38_401, "dae": 29_641}
+SIZES: Mapping[str, int] = {
+    "vae": 24_573, "cevae": 24_573, "si-vae": 38_401, "ra": 38_401, "dae": 29_641, "disyre": 48_361,
+}  # fmt: skip
 
 
 def conditioned(name: str, *, known: tuple[str, ...] = KNOWN, dims: int = 2, **overrides: object) -> Method:
@@ -90,7 +92,7 @@ def test_only_the_first_layers_grow(name: str) -> None:
     grown = {key for key, value in told.items() if value.shape != plain[key].shape}
     parts = {key.split(".")[0] for key in grown}
     assert len(grown) == len(parts)
-    assert parts == ({"unet"} if name == "dae" else {"encoder", "decoder"})
+    assert parts == ({"unet"} if name in ("dae", "disyre") else {"encoder", "decoder"})
     for key in grown:
         assert told[key].shape[1] == plain[key].shape[1] + len(KNOWN)
 

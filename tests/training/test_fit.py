@@ -90,6 +90,7 @@ def fit(
     "name",
     [
         "dae",
+        "disyre",
         "ae",
         "vae",
         "cevae",

@@ -21,6 +21,7 @@ _HOMES = {
     "vae": "unlesion.methods.variational.vae:VariationalAutoEncoder",
     "cevae": "unlesion.methods.variational.cevae:ContextEncodingVAE",
     "dae": "unlesion.methods.denoising.dae:DenoisingAutoEncoder",
+    "disyre": "unlesion.methods.denoising.disyre:Disyre",
     "si-vae": "unlesion.methods.adversarial.si_vae:SoftIntroVAE",
     "ra": "unlesion.methods.adversarial.ra:ReversedAutoEncoder",
     "phanes": "unlesion.methods.adversarial.phanes:Phanes",
