@@ -17,16 +17,23 @@ from unlesion.files import read_json
 
 
 def table(column: str, metric: str, folders: list[Path]) -> str:
-    """A Markdown table of one metric, with 95 % intervals where there are any."""
+    """A Markdown table of one metric, with 95 % intervals where there are any; beside AP the share of lesion voxels."""
     found = {folder.name.removesuffix("-seed0"): read_json(folder / "metrics.json") for folder in folders}
     groups: dict[str, Any] = {}
     for metrics in found.values():
         for name, group in metrics.get("by", {}).get(column, {}).items():
             groups.setdefault(name, group["n"])
-    lines = [f"| {column.replace('_', ' ')} | scans, subjects | " + " | ".join(found) + " |"]
-    lines.append("|" + "---|" * (len(found) + 2))
+    # An AP means nothing without what guessing would reach.
+    guessed = metric == "voxel.ap"
+    heads = [column.replace("_", " "), "scans, subjects", *(["guessing"] if guessed else []), *found]
+    lines = ["| " + " | ".join(heads) + " |", "|" + "---|" * len(heads)]
     for name, n in groups.items():
         cells = [_cell(metrics["by"][column].get(name, {}), metric) for metrics in found.values()]
+        if guessed:
+            first = next(
+                metrics["by"][column][name] for metrics in found.values() if name in metrics["by"][column]
+            )
+            cells.insert(0, f"{first['voxel']['prevalence']['value']:.3f}")
         lines.append(
             f"| {name} | {_count(n, 'scans')}, {_count(n, 'subjects')} | " + " | ".join(cells) + " |"
         )
