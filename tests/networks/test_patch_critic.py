@@ -73,3 +73,13 @@ def test_losses_of_known_answers() -> None:
     assert float(deception_loss(1.0 - mask.float(), mask)) == pytest.approx(0.0)
     assert float(deception_loss(mask.float(), mask, goal=1.0)) == pytest.approx(0.0)
     assert float(deception_loss(mask.float(), torch.zeros_like(mask))) == 0.0
+
+
+def test_what_it_looked_at_is_what_it_says_this_of() -> None:
+    torch.manual_seed(0)
+    critic = PatchCritic(2, widths=(4, 8, 8)).eval()
+    images = torch.rand(3, 2, 16, 16)
+    said, seen = critic.looked(images)
+    assert torch.equal(said, critic(images))
+    assert [tuple(features.shape[1:]) for features in seen] == [(4, 8, 8), (8, 4, 4), (8, 3, 3)]
+    torch.testing.assert_close(critic.steps[2:4](seen[0]), seen[1])

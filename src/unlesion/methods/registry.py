@@ -25,6 +25,7 @@ _HOMES = {
     "si-vae": "unlesion.methods.adversarial.si_vae:SoftIntroVAE",
     "ra": "unlesion.methods.adversarial.ra:ReversedAutoEncoder",
     "phanes": "unlesion.methods.adversarial.phanes:Phanes",
+    "arepas": "unlesion.methods.anatomy.arepas:Arepas",
     "f-anogan": "unlesion.methods.adversarial.f_anogan:FastAnoGAN",
     "mem-ae": "unlesion.methods.autoencoder.mem_ae:MemoryAutoEncoder",
     "vq-vae": "unlesion.methods.autoregressive.vq_vae:VQVAE",

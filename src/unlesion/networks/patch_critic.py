@@ -41,14 +41,25 @@ class PatchCritic(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """(B, C, side, ...) to (B, 1, side, ...) float32: 0 where real, 1 where drawn; on the images' pixels."""
+        return self.looked(images)[0]
+
+    def looked(self, images: Tensor) -> tuple[Tensor, list[Tensor]]:
+        """What `forward` says, and the features after each convolution but the last."""
+        features, seen = images, []
         with parametrize.cached():
             # Norms are estimated in float32 under autocast, too.
             with torch.autocast(images.device.type, enabled=False):
                 for step in self.steps:
                     getattr(step, "weight", None)
-            said = self.steps(images).float()
+            for step in self.steps:
+                features = step(features)
+                if isinstance(step, nn.LeakyReLU):
+                    seen.append(features)
         mode = "bilinear" if images.ndim == 4 else "trilinear"
-        return nn.functional.interpolate(said, size=images.shape[2:], mode=mode, align_corners=True)
+        said = nn.functional.interpolate(
+            features.float(), size=images.shape[2:], mode=mode, align_corners=True
+        )
+        return said, seen
 
 
 def critic_loss(on_drawn: Tensor, on_real: Tensor, mask: Tensor, sigma: float) -> Tensor:

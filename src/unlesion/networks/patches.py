@@ -9,6 +9,7 @@ from itertools import product
 import torch
 from torch import Tensor, nn
 
+from unlesion.networks.differences import slope
 from unlesion.networks.smoothing import gaussian_blur
 
 # Black and white are a quarter turn apart.
@@ -36,7 +37,7 @@ def filter_code(images: Tensor) -> Tensor:
     The blur forgives the finest texture, the slopes see borders of little contrast.
     """
     blurred = gaussian_blur(images, FILTER_SIGMA)
-    slopes = [SLOPE_WEIGHT * _slope(blurred, axis) for axis in range(2, images.ndim)]
+    slopes = [SLOPE_WEIGHT * slope(blurred, axis) for axis in range(2, images.ndim)]
     return torch.cat([grey_code(blurred), *slopes], dim=1)
 
 
@@ -102,12 +103,3 @@ def _spread(scores: Tensor, size: Sequence[int]) -> Tensor:
         return _boxed(nn.functional.pad(values, padding), size)
 
     return total(scores) / total(torch.ones_like(scores))
-
-
-def _slope(images: Tensor, axis: int) -> Tensor:
-    """Half the difference of a pixel's two neighbours along an axis; 0 at the ends."""
-    inner = images.narrow(axis, 2, images.shape[axis] - 2) - images.narrow(axis, 0, images.shape[axis] - 2)
-    padding = [0] * (2 * (images.ndim - 2))
-    place = 2 * (images.ndim - 1 - axis)
-    padding[place] = padding[place + 1] = 1
-    return nn.functional.pad(0.5 * inner, padding)

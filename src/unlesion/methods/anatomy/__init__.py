@@ -1,0 +1,1 @@
+"""Methods that redraw a scan through what its anatomy is thought to be."""
