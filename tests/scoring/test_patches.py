@@ -1,9 +1,13 @@
 from __future__ import annotations
 
+from unittest.mock import Mock
+
 import numpy as np
 import pytest
 
 from tests.scoring.fakes import FakePrepared, evidence
+from unlesion.calibrating import with_scoring
+from unlesion.errors import BadInput
 from unlesion.scoring import PatchConfig, PostConfig, ScoringConfig, make_scorer
 from unlesion.scoring.patches import patch_map
 
@@ -121,3 +125,27 @@ def test_records_without_the_rule_keep_their_identity() -> None:
 def test_bad_settings_are_refused(wrong: dict[str, object]) -> None:
     with pytest.raises(ValueError, match="patch"):
         ScoringConfig.model_validate({"rule": "patch", "patch": wrong})
+
+
+def test_it_can_be_read_against_healthy_scans() -> None:
+    """What is always a little unlike is no news; what never is, is."""
+    generator = np.random.default_rng(0)
+    healthy = np.full((1, 1, 24, 24), 0.5, np.float32)
+
+    def scan() -> np.ndarray:
+        out = healthy + 0.01 * generator.standard_normal(healthy.shape).astype(np.float32)
+        out[..., 2:8, 2:8] += 0.3
+        return out
+
+    config = rule().model_copy(update={"standardise": True, "sd_floor": 0.001})
+    scorer = make_scorer(config).fit([evidence(scan(), healthy) for _ in range(12)])
+    ill = scan()
+    ill[..., 14:20, 14:20] += 0.3
+    found = scorer.map(evidence(ill, healthy))[0]
+    assert found[16, 16] > 10 * found[4, 4]
+
+
+def test_a_run_that_standardised_other_patches_is_refused() -> None:
+    detector = Mock(scorers={"native": make_scorer(rule().model_copy(update={"standardise": True}))})
+    with pytest.raises(BadInput, match=r"scoring.patch"):
+        with_scoring(detector, {"patch.size_mm": 20.0})
