@@ -8,13 +8,13 @@ import torch
 from torch import Tensor, nn
 
 from unlesion.networks.denoising_unet import DenoisingUNet
-from unlesion.networks.diffusion.blocks import time_embedding, zeroed
+from unlesion.networks.diffusion.blocks import time_embedding
 
 
 class ToldUNet(DenoisingUNet):
     """`DenoisingUNet` whose blocks are scaled and shifted by an embedding of a number, as diffusion U-Nets are.
 
-    It costs next to nothing beside the convolutions. Untrained, it does not heed the number.
+    It costs next to nothing beside the convolutions.
 
     Args:
         channels: of the image, in and out.
@@ -39,7 +39,7 @@ class ToldUNet(DenoisingUNet):
         self.told = told
         self.embed = nn.Sequential(nn.Linear(told, told), nn.SiLU(), nn.Linear(told, told), nn.SiLU())
         blocks = [*widths, *widths[-2::-1]]
-        self.heed = nn.ModuleList(zeroed(nn.Linear(told, 2 * width)) for width in blocks)
+        self.heed = nn.ModuleList(nn.Linear(told, 2 * width) for width in blocks)
 
     def forward(self, images: Tensor, numbers: Tensor) -> Tensor:  # type: ignore[override]
         """(B, channels + extra, ...) and (B,), as times of a diffusion are, to (B, channels, ...)."""
