@@ -204,7 +204,7 @@ def test_the_ensemble_shows_the_scan_as_it_is_every_time() -> None:
         return shown - told.reshape(-1, 1, 1, 1)
 
     healthy, distance = ensemble(darkens, images, (0.3, 0.1))
-    assert torch.allclose(healthy, torch.tensor(0.3)) and torch.allclose(distance, torch.tensor(0.2))
+    assert torch.allclose(healthy, torch.tensor(0.2)) and torch.allclose(distance, torch.tensor(0.2))
 
 
 def test_strengths_and_the_way_of_restoring_are_settings() -> None:

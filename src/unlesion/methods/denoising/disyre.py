@@ -120,16 +120,17 @@ class DisyreNetwork(Conditionable):
 def ensemble(restore: Restorer, images: Tensor, strengths: tuple[float, ...]) -> tuple[Tensor, Tensor]:
     """Restore the images as they are, once for every strength.
 
+    Args:
+        restore: the network.
+        images: (B, C, ...).
+        strengths: falling.
+
     Returns:
-        The mean of the restored images, and the mean distance of the images to them; both (B, C, ...).
+        The images restored at the first, strongest strength (what the weak ones leave in would show in a mean), and
+        the mean over the strengths of their distance to what was restored; both (B, C, ...).
     """
-    healthy = torch.zeros_like(images)
-    distance = torch.zeros_like(images)
-    for strength in strengths:
-        restored = restore(images, images.new_full((len(images),), strength))
-        healthy += restored / len(strengths)
-        distance += (images - restored).abs() / len(strengths)
-    return healthy, distance
+    drawn = [restore(images, images.new_full((len(images),), strength)) for strength in strengths]
+    return drawn[0], torch.stack([(images - restored).abs() for restored in drawn]).mean(0)
 
 
 def chain(restore: Restorer, images: Tensor, strengths: tuple[float, ...]) -> tuple[Tensor, Tensor]:
@@ -167,7 +168,33 @@ class Disyre(ConditionedMethod):
         "Unsupervised Anomaly Detection. ISBI 2024; v2: Ensembled Cold-Diffusion Restorations for Unsupervised Anomaly "
         "Detection. MICCAI 2024."
     )
-    deviations: ClassVar[tuple[str, ...]] = ("x",)
+    deviations: ClassVar[tuple[str, ...]] = (
+        "The network is told the strength itself. The released code tells the nearest of 100 time steps, in one order in training and "
+        "in the other in its step-by-step restoration.",
+        "Images are seen whole; published are patches of 128 pixels in a sliding window, each map weighted by the patch's share of head.",
+        "Sizes of anomalies are shares of the image's side, the same as the published ones of a patch. Anomalies may lie anywhere in the "
+        "roi and reach its border; published ones keep half a window off the patch's border and end at the window's.",
+        "Irregular shapes are drawn anew, with a radius that goes up and down with the direction; published ones are slices of 300 stored "
+        "blobs. They are not enlarged further.",
+        "The roi takes the place of the published foreground, pixels above 0.",
+        "Classes of tissue are made of each image's own grey values and in each channel; published is one set of centres for all.",
+        "Grey values go to 1.5 as the recipe leaves them; published ones are clipped at 1.",
+        "Several channels share the shape and the place of the foreign piece. A bias has its own sign and amount in each, and the strength told "
+        "is the largest. The map is the mean over the channels. Published is one channel.",
+        "Foreign pieces come from the same batch, from another scan of the same modality if there is one; the released code keeps "
+        "512 pieces of earlier patches, of any subject.",
+        "Images are not augmented unless training.contrast or training.mirror say so; published are elastic deformation, rotation, "
+        "zoom, mirroring, brightness, gamma, noise and blur.",
+        "The loss is averaged over the roi, the published one over the whole patch.",
+        "The tiny, cpu and gpu presets have the network of `dae`, told the strength by scale and shift, and a higher learning rate; with "
+        "several channels its first convolution is standardised, with one it is plain. That of the paper preset has the guided-diffusion form of "
+        "`ddpm` (reconstructed).",
+        "The weights are averaged ones; training length, warm-up and batch come from the budget and the preset, published are 100,000 steps "
+        "with 500 of warm-up.",
+        "The step-by-step restoration is kept between 0 and 1.5. The healthy image, which v2 does not draw, is the one restored at the "
+        "strongest strength told.",
+        "`condition=true`, off by default, tells the network the modality of every image; the published ones are not told.",
+    )
     presets = {
         "tiny": {"image_size": 32, "batch": 16, "widths": (8, 16, 32), "learning_rate": 3e-3},
         "cpu": {"image_size": 64, "batch": 16, "widths": (24, 48, 96), "learning_rate": 3e-3},
