@@ -29,6 +29,7 @@ _HOMES = {
     "f-anogan": "unlesion.methods.adversarial.f_anogan:FastAnoGAN",
     "mem-ae": "unlesion.methods.autoencoder.mem_ae:MemoryAutoEncoder",
     "vq-vae": "unlesion.methods.autoregressive.vq_vae:VQVAE",
+    "dal": "unlesion.methods.anatomy.dal:DisentangledAnatomy",
     "ddpm": "unlesion.methods.diffusion.ddpm:DDPM",
     "anoddpm": "unlesion.methods.diffusion.anoddpm:AnoDDPM",
     "cddpm": "unlesion.methods.diffusion.cddpm:ConditionedDDPM",

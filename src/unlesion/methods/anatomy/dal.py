@@ -1,0 +1,550 @@
+"""DAL: a scan is taken apart into anatomy and imaging, its anatomy redrawn from edges alone, and put together again."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, ClassVar, Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+from unlesion.errors import BadInput
+from unlesion.methods.anatomy.corruption import CorruptionConfig, corrupted, edges_of
+from unlesion.methods.anatomy.views import Views, channels_apart, joined, make_views
+from unlesion.methods.base import Method, Phase, Stage, StepContext
+from unlesion.methods.batch import Batch, Evidence
+from unlesion.methods.rates import cosine
+from unlesion.methods.sizes import coarsest_grid
+from unlesion.networks.draws import normal
+from unlesion.networks.film import FilmRecoupler
+from unlesion.networks.hinge import hinge_critic_loss, hinge_deception_loss
+from unlesion.networks.imaging_code import HALVINGS, ImagingEncoder, kl_to_standard, sampled
+from unlesion.networks.instance_unet import InstanceUNet
+from unlesion.networks.modes import asking
+from unlesion.networks.one_hot import Operator, differentiable_one_hot, with_background
+from unlesion.networks.overlap import cross_entropy, disagreement, grouped, jensen_shannon, soft_dice_loss
+from unlesion.networks.patch_critic import PatchCritic
+from unlesion.networks.regrade import regraded
+from unlesion.networks.roi import roi_mean
+from unlesion.networks.running_quantile import RunningQuantile
+from unlesion.networks.similarity_loss import similarity_loss
+from unlesion.networks.tissue_prior import TissuePrior
+from unlesion.networks.warp import random_warp
+
+CEILING = 1.5
+# Evidence is divided by this quantile of healthy pixels before it is added up.
+HEALTHY_QUANTILE = 0.99
+
+
+class DALConfig(CorruptionConfig):
+    """Settings of `DisentangledAnatomy`; where they come from stands in the card.
+
+    Attributes:
+        tissues: that the prior tells apart (3: fluid, grey and white matter).
+        subclasses: parts of each tissue; anatomy has `tissues` times `subclasses` planes and the background.
+        anatomy_widths: channels of the levels of the anatomy encoder.
+        restorer_widths: channels of the levels of the restorer.
+        imaging_width: channels of the imaging encoder.
+        code: numbers in an imaging code.
+        film_width: channels of the recoupler.
+        film_blocks: its blocks.
+        critic_widths: channels of the critic's convolutions.
+        operator: one-hot by "straight" (through) estimate, "gumbel", "rounding", or "softmax": no one-hot at all.
+        temperature: of the operator at the end; it falls from 1 over the first 30 % of the first stage.
+        prior: tissues by "em", by EM with the "template" of nilearn, or "none".
+        pairs: two contrasts of one anatomy are two "channels", or an image and a random "maps" of its grey values;
+            "auto" takes channels where there are several.
+        map_strength: of the random maps, 0 to 1.
+        disentangling: share of the budget that goes into the first stage.
+        self_weight: of the loss that each view is drawn from its own anatomy.
+        cross_weight: of the loss that each view is drawn from the other view's anatomy.
+        invariance: weight of the divergence of both views' anatomies.
+        prior_weight: of the prior at the beginning.
+        prior_weight_end: at the end of the first stage, on a cosine.
+        kl: weight of the divergence of codes from a standard normal distribution.
+        code_recovery: weight of the error of a random code read off the image drawn with it.
+        leak: weight of the difference of an image's code and that of the image warped.
+        similarity: weight of 1 - SSIM beside an absolute error, in both stages.
+        drawn_weight: of the error of the redrawn image in the second stage.
+        adversarial: weight of the critic's judgement; 0 trains no critic.
+        robust: how often the imaging code is read anew without what was unlike.
+        regrade: fit the grey values of the redrawn image to the scan's.
+        bias_order: of the smooth waves in that fit; 0 for none.
+        fusion: weight of anatomical disagreement in the map `fused`.
+        learning_rate: of Adam in the first stage.
+        restoring_rate: of Adam in the second stage.
+        clip_norm: largest norm of a gradient.
+    """
+
+    tissues: int = Field(3, ge=2, le=8)
+    subclasses: int = Field(3, ge=1, le=8)
+    anatomy_widths: tuple[int, ...] = Field((32, 64, 128, 256), min_length=2)
+    restorer_widths: tuple[int, ...] = Field((32, 64, 128, 256, 256), min_length=2)
+    imaging_width: int = Field(16, ge=1)
+    code: int = Field(8, ge=1)
+    film_width: int = Field(32, ge=1)
+    film_blocks: int = Field(4, ge=1)
+    critic_widths: tuple[int, ...] = Field((64, 128, 256, 512), min_length=1)
+    operator: Operator = "straight"
+    temperature: float = Field(0.3, gt=0, le=1)
+    prior: Literal["em", "template", "none"] = "em"
+    pairs: Literal["auto", "channels", "maps"] = "auto"
+    map_strength: float = Field(1.0, ge=0, le=1)
+    disentangling: float = Field(0.5, gt=0, lt=1)
+    self_weight: float = Field(1.0, ge=0)
+    cross_weight: float = Field(1.0, ge=0)
+    invariance: float = Field(0.5, ge=0)
+    prior_weight: float = Field(1.0, ge=0)
+    prior_weight_end: float = Field(0.1, ge=0)
+    kl: float = Field(1e-3, ge=0)
+    code_recovery: float = Field(1.0, ge=0)
+    leak: float = Field(0.1, ge=0)
+    similarity: float = Field(0.5, ge=0)
+    drawn_weight: float = Field(1.0, ge=0)
+    adversarial: float = Field(0.01, ge=0)
+    robust: int = Field(3, ge=0, le=10)
+    regrade: bool = True
+    bias_order: int = Field(2, ge=0, le=4)
+    fusion: float = Field(0.5, ge=0)
+    learning_rate: float = Field(1e-4, gt=0)
+    restoring_rate: float = Field(1e-4, gt=0)
+    clip_norm: float = Field(1.0, gt=0)
+
+
+class DALNetwork(nn.Module):
+    """Parts that learn by gradients, the tissue prior, and quantiles of what healthy pixels look like."""
+
+    def __init__(
+        self,
+        *,
+        prior: TissuePrior,
+        anatomy: InstanceUNet,
+        imaging: ImagingEncoder,
+        recoupler: FilmRecoupler,
+        restorer: InstanceUNet,
+        critic: PatchCritic | None,
+    ) -> None:
+        super().__init__()
+        self.prior = prior
+        self.anatomy = anatomy
+        self.imaging = imaging
+        self.recoupler = recoupler
+        self.restorer = restorer
+        if critic is not None:
+            self.critic = critic
+        self.residuals = RunningQuantile(0.0, CEILING)
+        self.disagreements = RunningQuantile(0.0, 1.0)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Redrawn:
+    """A scan taken apart and put together again.
+
+    Attributes:
+        anatomy: (B, 1 + K, ...) of the scan; the first plane is the background.
+        edges: (B, E, ...) what the restorer saw.
+        restored: (B, 1 + K, ...) its anatomy.
+        code: (B · C, n) imaging codes, channel after channel of every image.
+        plain: (B, C, ...) drawn from the scan's own anatomy: nothing was restored.
+        healthy: (B, C, ...) drawn from the restored one.
+        disagreement: (B, ...) of the two anatomies, 0 to 1.
+    """
+
+    anatomy: Tensor
+    edges: Tensor
+    restored: Tensor
+    code: Tensor
+    plain: Tensor
+    healthy: Tensor
+    disagreement: Tensor
+
+
+class DisentangledAnatomy(Method):
+    """DAL-style, reconstructed from the abstract. Maps: `fused`, its own; `residual` and `disagreement`, its parts."""
+
+    name = "dal"
+    family = "anatomy"
+    title = "Disentangled anatomy, restored from its edges"
+    citation = (
+        "Yang, Wang, Liu, Gong, Wu, Wang, Wang. Disentangled Anatomy Learning for unsupervised anomaly detection in "
+        "brain MRI. Medical Image Analysis 109, 2026, 103922 (arXiv 2512.21924). Known to us: the abstract."
+    )
+    deviations: ClassVar[tuple[str, ...]] = (
+        "Reconstructed: the abstract fixes the modules and what they are for; every layer, weight and operator is our choice.",
+        "Brain anatomical priors are tissues by EM over grey values, position and neighbours, split into parts by grey value, "
+        "or EM with nilearn's MNI152 template as the map of positions; no registration, the template is stretched to the roi's box.",
+        "Where the order of tissues is not known by the modality's name (T1, T2, FLAIR), classes are numbered by brightness "
+        "and have no anatomical meaning; so it is on X-rays.",
+        "Two contrasts of one subject are used where they are channels of one scan; rows of the same subject in different "
+        "contrasts are not paired, and random maps of grey values stand in.",
+        "There is no class for other tissue; fluid, grey and white matter have parts instead.",
+        "No adversarial, perceptual or patch-contrastive loss in the first stage, and no joint fine-tuning at the end.",
+        "Maps are divided by quantiles of healthy training pixels before they are added, not of validation ones.",
+        "The weights kept are the last, averaged ones of each stage; training length comes from the budget.",
+        "The tiny, cpu and gpu presets have smaller networks, higher learning rates, and edges of each class apart; tiny and cpu "
+        "leave out the loss of each view from its own anatomy, and cpu the critic.",
+    )
+    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
+        "tiny": {
+            "image_size": 32, "batch": 8, "anatomy_widths": (8, 12), "restorer_widths": (8, 12, 16), "film_width": 8,
+            "film_blocks": 1, "imaging_width": 8, "critic_widths": (8, 8), "self_weight": 0.0,
+            "learning_rate": 3e-3, "restoring_rate": 3e-3, "edge_planes": "each",
+        },
+        "cpu": {
+            "image_size": 64, "batch": 8, "anatomy_widths": (16, 32, 64), "restorer_widths": (24, 48, 96, 96),
+            "film_width": 16, "film_blocks": 2, "self_weight": 0.0, "adversarial": 0.0, "critic_widths": (16, 32, 64),
+            "disentangling": 0.5, "learning_rate": 3e-3, "restoring_rate": 3e-3, "edge_planes": "each",
+        },
+        "gpu": {
+            "image_size": 128, "batch": 32, "restorer_widths": (32, 64, 128, 256), "film_blocks": 3,
+            "learning_rate": 1e-3, "restoring_rate": 1e-3, "edge_planes": "each",
+        },
+        "paper": {"image_size": 224, "batch": 16},
+    }  # fmt: skip
+    native = {"rule": "map:fused"}
+    # Instance normalisation and the small widths are slower so.
+    channels_last = False
+    Config = DALConfig
+    config: DALConfig
+
+    @property
+    def classes(self) -> int:
+        """Planes of the anatomy without the background."""
+        return self.config.tissues * self.config.subclasses
+
+    def build(self) -> nn.Module:
+        """Parts `prior`, `residuals`, `disagreements` (no parameters), and five networks."""
+        config, spec = self.config, self.spec
+        planes, dims = self.classes + 1, spec.dims
+        deepest = max(len(config.anatomy_widths), len(config.restorer_widths)) - 1
+        coarsest_grid(spec, deepest, method=self.name)
+        if spec.size < 1 << HALVINGS:
+            raise BadInput(f"{self.name} needs {1 << HALVINGS} pixels a side; set recipe.size")
+        if config.prior == "template" and config.tissues != 3:
+            raise BadInput("the template knows three tissues; set method.tissues=3 or method.prior=em")
+        edges = config.planes(self.classes)
+        return DALNetwork(
+            prior=TissuePrior(config.tissues, subclasses=config.subclasses, dims=dims),
+            anatomy=InstanceUNet(1, self.classes, widths=config.anatomy_widths, dims=dims),
+            imaging=ImagingEncoder(planes + 1, width=config.imaging_width, code=config.code, dims=dims),
+            recoupler=FilmRecoupler(
+                planes,
+                width=config.film_width,
+                blocks=config.film_blocks,
+                code=config.code,
+                ceiling=CEILING,
+                dims=dims,
+            ),
+            # Beside the edges it sees the roi and the height of the slice.
+            restorer=InstanceUNet(edges + 2, self.classes, widths=config.restorer_widths, dims=dims),
+            critic=PatchCritic(planes + edges, widths=config.critic_widths, dims=dims)
+            if config.adversarial
+            else None,
+        )
+
+    def stages(self) -> list[Stage]:
+        """`disentangle`: anatomy, imaging and what joins them; `restore`: anatomy from edges, with the rest frozen."""
+        config = self.config
+        parting = Phase(
+            name="parting",
+            parts=("anatomy", "imaging", "recoupler", "prior"),
+            loss=self._parting_turn,
+            optimizer=partial(torch.optim.Adam, lr=config.learning_rate, betas=(0.5, 0.999)),
+            clip_norm=config.clip_norm,
+        )
+        adam = partial(torch.optim.Adam, lr=config.restoring_rate, betas=(0.5, 0.999))
+        restorer = Phase(
+            name="restorer",
+            parts=("restorer", "residuals", "disagreements"),
+            loss=self._restorer_turn,
+            optimizer=adam,
+            clip_norm=config.clip_norm,
+        )
+        critic = Phase(
+            name="critic", parts=("critic",), loss=self._critic_turn, optimizer=adam, same_batch=True
+        )
+        share = config.disentangling
+        return [
+            Stage(name="disentangle", phases=(parting,), share=share),
+            Stage(
+                name="restore",
+                phases=(restorer, critic) if config.adversarial else (restorer,),
+                share=1.0 - share,
+            ),
+        ]
+
+    # First stage
+
+    def _parting_turn(self, network: nn.Module, batch: Batch, context: StepContext) -> Mapping[str, Tensor]:
+        """Each view from the anatomy of the other, with its own imaging code."""
+        assert isinstance(network, DALNetwork)
+        config = self.config
+        temperature = self._temperature(context.progress)
+        views = make_views(network.prior, batch, config, context.generator)
+        both, roi = torch.cat([views.first, views.second]), views.roi.repeat(2, *[1] * (views.roi.ndim - 1))
+        logits = network.anatomy(both).float()
+        anatomy = self._anatomy(logits, roi, temperature, context.generator)
+        mean, log_variance = network.imaging(torch.cat([anatomy.detach(), both], dim=1), roi)
+        noise = normal(tuple(mean.shape), generator=context.generator, device=mean.device)
+        code = sampled(mean, log_variance, noise)
+        swapped = torch.cat(list(reversed(anatomy.chunk(2))))
+        terms = {}
+        if config.cross_weight:
+            terms["cross"] = config.cross_weight * self._unlike(network, swapped, code, both, roi)
+        if config.self_weight:
+            terms["self"] = config.self_weight * self._unlike(network, anatomy, code, both, roi)
+        if config.invariance:
+            one, other = logits.softmax(1).chunk(2)
+            terms["invariance"] = config.invariance * jensen_shannon(one, other, views.roi)
+        if views.tissues is not None:
+            terms["prior"] = self._prior_weight(context.progress) * self._from_prior(
+                logits, views.tissues, roi
+            )
+        terms["kl"] = config.kl * kl_to_standard(mean, log_variance)
+        if config.code_recovery:
+            terms["code"] = config.code_recovery * self._code_error(network, views, anatomy, context)
+        if config.leak:
+            terms["leak"] = config.leak * self._leak(network, anatomy, both, roi, mean, context)
+        return {"loss": torch.stack(list(terms.values())).sum(), **terms}
+
+    def _anatomy(
+        self, logits: Tensor, roi: Tensor, temperature: float, generator: torch.Generator | None = None
+    ) -> Tensor:
+        """(B, K, ...) logits to (B, 1 + K, ...) anatomy."""
+        one_hot = differentiable_one_hot(
+            logits, temperature=temperature, operator=self.config.operator, generator=generator
+        )
+        return with_background(one_hot, roi)
+
+    def _unlike(
+        self, network: DALNetwork, anatomy: Tensor, code: Tensor, images: Tensor, roi: Tensor
+    ) -> Tensor:
+        """Absolute error and 1 - SSIM of what is drawn."""
+        drawn = network.recoupler(anatomy, code) * roi
+        loss = roi_mean((drawn - images).abs(), roi)
+        if self.config.similarity:
+            loss = loss + self.config.similarity * similarity_loss(drawn, images, roi)
+        return loss
+
+    def _from_prior(self, logits: Tensor, tissues: Tensor, roi: Tensor) -> Tensor:
+        """Cross entropy and soft Dice of both views against the prior of the one."""
+        wanted = torch.cat([tissues, tissues])
+        return cross_entropy(logits, wanted, roi) + soft_dice_loss(logits.softmax(1), wanted, roi)
+
+    def _code_error(self, network: DALNetwork, views: Views, anatomy: Tensor, context: StepContext) -> Tensor:
+        """How far a random code is from what is read off the first view's anatomy drawn with it."""
+        first = anatomy.chunk(2)[0].detach()
+        shape = (len(first), self.config.code)
+        wanted = normal(shape, generator=context.generator, device=first.device)
+        drawn = network.recoupler(first, wanted) * views.roi
+        found, _ = network.imaging(torch.cat([first, drawn], dim=1), views.roi)
+        return (found - wanted).abs().mean()
+
+    def _leak(
+        self,
+        network: DALNetwork,
+        anatomy: Tensor,
+        images: Tensor,
+        roi: Tensor,
+        mean: Tensor,
+        context: StepContext,
+    ) -> Tensor:
+        """How far a code moves when its image is warped."""
+        planes = torch.cat([anatomy.detach(), images, roi.to(images.dtype)], dim=1)
+        warped = random_warp(planes, generator=context.generator)
+        inside = warped[:, -1:] > 0.5
+        moved, _ = network.imaging(torch.cat([1.0 - inside.float(), warped[:, 1:-1]], dim=1), inside)
+        return (moved - mean).abs().mean()
+
+    def _temperature(self, progress: float) -> float:
+        end = self.config.temperature
+        return end + (1.0 - end) * cosine(progress / 0.3)
+
+    def _prior_weight(self, progress: float) -> float:
+        config = self.config
+        return config.prior_weight_end + (config.prior_weight - config.prior_weight_end) * cosine(progress)
+
+    # Second stage
+
+    def _restorer_turn(self, network: nn.Module, batch: Batch, context: StepContext) -> Mapping[str, Tensor]:
+        """The clean anatomy from corrupted edges, and the image from it."""
+        assert isinstance(network, DALNetwork)
+        config, roi = self.config, batch.roi
+        images = batch.images * roi
+        with torch.no_grad():
+            logits = self._logits(network, images)
+            anatomy = self._anatomy(logits, roi, config.temperature)
+            code = self._code(network, anatomy, images, roi)
+            edges = corrupted(
+                anatomy,
+                images,
+                roi,
+                config,
+                generator=context.generator,
+                encode=lambda painted: self._anatomy(self._logits(network, painted), roi, config.temperature),
+            )
+            self._count_healthy(network, images, roi, batch.position, logits, anatomy, code)
+        found = self._restore(network, edges, roi, batch.position)
+        restored = self._anatomy(found, roi, config.temperature)
+        wanted = anatomy[:, 1:]
+        terms = {
+            "anatomy": cross_entropy(found, wanted, roi) + soft_dice_loss(found.softmax(1), wanted, roi),
+        }
+        drawn = self._draw(network, restored, code, images)
+        error = roi_mean((drawn * roi - images).abs(), roi)
+        if config.drawn_weight:
+            unlike = error
+            if config.similarity:
+                unlike = unlike + config.similarity * similarity_loss(drawn * roi, images, roi)
+            terms["drawn"] = config.drawn_weight * unlike
+        if config.adversarial:
+            context.shared.update(
+                restored=restored.detach(), anatomy=anatomy, edges=edges, reconstruction=error.detach()
+            )
+            said = network.critic(torch.cat([restored, edges], dim=1))
+            terms["adversarial"] = config.adversarial * hinge_deception_loss(said, roi)
+        return {"loss": torch.stack(list(terms.values())).sum(), "reconstruction": error.detach(), **terms}
+
+    def _critic_turn(self, network: nn.Module, batch: Batch, context: StepContext) -> Mapping[str, Tensor]:
+        """Which anatomy is a person's, and which was restored."""
+        assert isinstance(network, DALNetwork)
+        if not context.shared:
+            # Asked alone.
+            with torch.no_grad():
+                self._restorer_turn(network, batch, context)
+        shared = context.shared
+        pairs = [torch.cat([shared[name], shared["edges"]], dim=1) for name in ("anatomy", "restored")]
+        on_real, on_drawn = network.critic(torch.cat(pairs)).chunk(2)
+        loss = hinge_critic_loss(on_real, on_drawn, batch.roi)
+        return {"loss": loss, "reconstruction": shared["reconstruction"]}
+
+    def _count_healthy(
+        self,
+        network: DALNetwork,
+        images: Tensor,
+        roi: Tensor,
+        position: Tensor,
+        logits: Tensor,
+        anatomy: Tensor,
+        code: Tensor,
+    ) -> None:
+        """Take note of how the first image of a batch is redrawn from its whole edges, as at detection."""
+        if not network.residuals.training:
+            return
+        one = slice(1)
+        found = self._ask(network, images[one], roi[one], position[one])
+        inside = roi[one, 0]
+        residual = (images[one] - found.healthy).abs().mean(1)
+        network.residuals.add(residual[inside])
+        network.disagreements.add(found.disagreement[inside])
+
+    def _restore(self, network: DALNetwork, edges: Tensor, roi: Tensor, position: Tensor) -> Tensor:
+        """Edges to logits of the anatomy, (B, K, ...)."""
+        inside = roi.to(edges.dtype)
+        height = position.reshape(-1, *[1] * (edges.ndim - 1)).to(edges.dtype) * inside
+        planes = torch.cat([edges, inside, height], dim=1)
+        logits: Tensor = network.restorer(planes).float()
+        return logits
+
+    # Both
+
+    def _logits(self, network: DALNetwork, images: Tensor) -> Tensor:
+        """(B, C, ...) to (B, K, ...): the mean over the channels, each of which shows the same anatomy."""
+        alone = network.anatomy(channels_apart(images)).float()
+        return alone.unflatten(0, images.shape[:2]).mean(1)
+
+    def _code(self, network: DALNetwork, anatomy: Tensor, images: Tensor, roi: Tensor) -> Tensor:
+        """(B · C, n) mean imaging codes."""
+        channels = images.shape[1]
+        planes = torch.cat([anatomy.repeat_interleave(channels, 0), channels_apart(images)], dim=1)
+        mean, _ = network.imaging(planes, roi.repeat_interleave(channels, 0))
+        found: Tensor = mean
+        return found
+
+    def _draw(self, network: DALNetwork, anatomy: Tensor, code: Tensor, images: Tensor) -> Tensor:
+        """One anatomy in the contrasts of all channels: (B, C, ...)."""
+        channels = images.shape[1]
+        return joined(network.recoupler(anatomy.repeat_interleave(channels, 0), code), channels)
+
+    def _ask(self, network: DALNetwork, images: Tensor, roi: Tensor, position: Tensor) -> Redrawn:
+        """Take apart, restore, put together; the code is read again where scan and drawing agree."""
+        config = self.config
+        images = images * roi
+        logits = self._logits(network, images)
+        anatomy = self._anatomy(logits, roi, config.temperature)
+        edges = edges_of(anatomy, images, roi, config)
+        found = self._restore(network, edges, roi, position)
+        restored = self._anatomy(found, roi, config.temperature)
+        code = self._code(network, anatomy, images, roi)
+        drawn = self._draw(network, restored, code, images) * roi
+        for _ in range(config.robust):
+            trusted = self._agreeing(images, drawn, roi)
+            mixed = torch.where(trusted, images, drawn)
+            code = self._code(network, torch.where(trusted, anatomy, restored), mixed, roi)
+            drawn = self._draw(network, restored, code, images) * roi
+        plain = self._draw(network, anatomy, code, images) * roi
+        return Redrawn(
+            anatomy=anatomy,
+            edges=edges,
+            restored=restored,
+            code=code,
+            plain=self._graded(plain, images, anatomy, roi),
+            healthy=self._graded(drawn, images, restored, roi),
+            disagreement=disagreement(logits.softmax(1), found.softmax(1)) * roi[:, 0],
+        )
+
+    def _agreeing(self, images: Tensor, drawn: Tensor, roi: Tensor) -> Tensor:
+        """(B, 1, ...) bool: the nine tenths of the roi where the drawing is most like the scan."""
+        residual = (images - drawn).abs().mean(1, keepdim=True)
+        out = torch.ones_like(roi)
+        for row in range(len(images)):
+            inside = residual[row][roi[row]]
+            if inside.numel():
+                out[row] = residual[row] <= torch.quantile(inside, 0.9)
+        return out
+
+    def _graded(self, drawn: Tensor, images: Tensor, anatomy: Tensor, roi: Tensor) -> Tensor:
+        """Grey values fitted to the scan's, channel by channel."""
+        config, channels = self.config, images.shape[1]
+        if not config.regrade:
+            return drawn
+        fitted = regraded(
+            channels_apart(drawn),
+            channels_apart(images),
+            grouped(anatomy[:, 1:], config.tissues).repeat_interleave(channels, 0),
+            roi.repeat_interleave(channels, 0),
+            order=config.bias_order,
+        )
+        return joined(fitted, channels) * roi
+
+    def redraw(self, network: nn.Module, batch: Batch) -> Redrawn:
+        """All that lies between a scan and its healthy image; image by image, so that neighbours change no bit."""
+        assert isinstance(network, DALNetwork)
+        with asking(network):
+            each = [
+                self._ask(network, *rows)
+                for rows in zip(
+                    batch.images.split(1), batch.roi.split(1), batch.position.split(1), strict=True
+                )
+            ]
+        names = Redrawn.__dataclass_fields__
+        return Redrawn(**{name: torch.cat([getattr(one, name) for one in each]) for name in names})
+
+    def explain(self, network: nn.Module, batch: Batch) -> Evidence:
+        """The image drawn from the restored anatomy, and where it, or its anatomy, is another."""
+        assert isinstance(network, DALNetwork)
+        found = self.redraw(network, batch)
+        residual = (batch.images * batch.roi - found.healthy).abs().mean(1)
+        scales = [
+            part.read(HEALTHY_QUANTILE).clamp(min=1e-2) for part in (network.residuals, network.disagreements)
+        ]
+        fused = residual / scales[0] + self.config.fusion * found.disagreement / scales[1]
+        code = found.code.reshape(len(batch), -1)
+        return Evidence(
+            healthy=found.healthy,
+            maps={"fused": fused, "residual": residual, "disagreement": found.disagreement},
+            latent={"imaging": code},
+        )
