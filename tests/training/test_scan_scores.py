@@ -54,4 +54,4 @@ def test_a_methods_own_pooling_is_not_shared(pictures: Path, tmp_path: Path) -> 
     detector = train(pictures, method="ra", out=tmp_path / "run", preset="tiny", steps=3, device="cpu")
     assert detector.scorers["native"].config.pool == "mean"
     assert detector.scorers["shared"].config.pool == "top"
-    assert detector.scorers["native"].config.rule == "map:midl"
+    assert detector.scorers["native"].config.rule == "map:norm95"

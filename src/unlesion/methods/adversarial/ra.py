@@ -50,7 +50,7 @@ class ReversedConfig(IntrospectiveConfig):
 
 
 class ReversedAutoEncoder(SoftIntroVAE):
-    """Bercea's RA. Maps: `midl`, the equalised residual times two perceptual maps; `norm95`, times one."""
+    """Bercea's RA. Maps: `norm95`, the equalised residual times a perceptual map; `midl`, times two."""
 
     name = "ra"
     family = "adversarial"
@@ -61,6 +61,7 @@ class ReversedAutoEncoder(SoftIntroVAE):
         "arXiv 2401.10637."
     )
     deviations: ClassVar[tuple[str, ...]] = (
+        "The native map is `norm95`, that of the later paper; `midl` ranks gliomas far worse (chosen on val).",
         "Perceptual maps compare the method's own encoder features; LPIPS with `perceptual_weights` only, for nothing is downloaded.",
         "Detection draws from the mean code; the released evaluation draws at random, as `samples=1` does.",
         "The 95th percentile of `norm95` is taken inside the roi, not over the whole picture.",
@@ -81,7 +82,7 @@ class ReversedAutoEncoder(SoftIntroVAE):
         "gpu": {**SoftIntroVAE.presets["gpu"], "features": "plain"},
         "paper": {"image_size": 128, "batch": 8},
     }
-    native = {"rule": "map:midl", "pool": "mean"}
+    native = {"rule": "map:norm95", "pool": "mean"}
     # Adaptive equalisation has steps, at which the last bit of a grey value counts; and that depends on how many
     # images are drawn at once.
     one_by_one = True
