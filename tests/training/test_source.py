@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from unlesion.errors import BadInput
 from unlesion.prepare import PreparedStore, load_recipe, prepare_cohort
 from unlesion.scans import Cohort
-from unlesion.training.source import SliceSource, vary_contrast
+from unlesion.training.config import TrainingConfig
+from unlesion.training.source import SliceSource, recontrasted, vary_contrast
 
 
 @pytest.fixture(scope="module")
@@ -74,6 +75,35 @@ def test_balance_shows_every_modality_equally_often(store: PreparedStore) -> Non
 def test_balance_changes_nothing_for_one_modality(store: PreparedStore) -> None:
     plain, balanced = (SliceSource(store, np.arange(12), batch=4, seed=0, balance=on) for on in (False, True))
     assert torch.equal(plain.draw("train", 5).images, balanced.draw("train", 5).images)
+
+
+@pytest.mark.parametrize("share", [0.0, 0.5, 1.0])
+def test_recontrast_changes_a_share_of_the_images_and_no_roi(store: PreparedStore, share: float) -> None:
+    plain = SliceSource(store, np.arange(12), batch=12, seed=0)
+    mapped = SliceSource(store, np.arange(12), batch=12, seed=0, recontrast=share)
+    changed = 0
+    for number in range(8):
+        one, two = plain.draw("train", number), mapped.draw("train", number)
+        assert one.scan_ids == two.scan_ids
+        assert torch.equal(one.roi, two.roi)
+        assert not two.images[~two.roi.expand_as(two.images)].any()
+        assert two.images.min() >= 0.0 and two.images.max() <= 1.5
+        changed += sum(not torch.equal(a, b) for a, b in zip(one.images, two.images, strict=True))
+    assert {0.0: changed == 0, 0.5: 24 < changed < 72, 1.0: changed == 96}[share]
+    again = SliceSource(store, np.arange(12), batch=12, seed=0, recontrast=share)
+    assert torch.equal(again.draw("train", 7).images, two.images)
+
+
+def test_every_channel_has_a_map_of_its_own() -> None:
+    ramp = torch.linspace(0.1, 1.0, 256).reshape(1, 1, 16, 16).repeat(4, 2, 1, 1)
+    roi = torch.ones(4, 1, 16, 16, dtype=torch.bool)
+    out = recontrasted(ramp, roi, share=1.0, generator=torch.Generator().manual_seed(0))
+    assert all(not torch.allclose(image[0], image[1], atol=0.1) for image in out)
+
+
+def test_recontrast_is_unwritten_where_it_does_nothing() -> None:
+    assert "recontrast" not in TrainingConfig().model_dump()
+    assert TrainingConfig(recontrast=0.5).model_dump()["recontrast"] == 0.5
 
 
 def test_no_slices_is_bad_input(store: PreparedStore) -> None:

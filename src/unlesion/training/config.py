@@ -18,6 +18,8 @@ class TrainingConfig(BaseModel):
         mirror: also show every image flipped left to right.
         contrast: bend the grey values of every image by a random power, up to 2 ** contrast either way, so
             that a scanner with another contrast is not itself an anomaly; 0 for never.
+        recontrast: share of the images shown under a random map of grey values that need not keep their order, with
+            bias, blur and noise, as another scanner or sequence might show them; 0 for none.
         balance: show images of every modality equally often, however many there are of each.
         checkpoint_seconds: an interrupted training loses at most this much.
         clock: what a budget in minutes is measured by: the "wall" clock, or the time that the "processor" computed
@@ -31,6 +33,7 @@ class TrainingConfig(BaseModel):
     precision: Literal["auto", "bf16", "32"] = "auto"
     mirror: bool = False
     contrast: float = Field(0.0, ge=0.0, le=2.0)
+    recontrast: float = Field(0.0, ge=0.0, le=1.0)
     balance: bool = False
     checkpoint_seconds: float = Field(60.0, gt=0)
     clock: Literal["wall", "processor"] = "wall"
@@ -39,7 +42,7 @@ class TrainingConfig(BaseModel):
     def _without_what_came_later(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
         """Leaves newer settings out where they are at their default: what was recorded before stays the same record."""
         out: dict[str, Any] = dump(self)
-        for name in ("balance", "clock"):
+        for name in ("balance", "clock", "recontrast"):
             if getattr(self, name) == type(self).model_fields[name].default:
                 out.pop(name, None)
         return out

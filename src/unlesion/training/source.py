@@ -7,9 +7,11 @@ from collections.abc import Iterator
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from unlesion.errors import BadInput
 from unlesion.methods.batch import Batch
+from unlesion.networks.contrast_maps import random_contrast
 from unlesion.prepare import PreparedStore
 from unlesion.seeds import seed_of
 
@@ -27,6 +29,7 @@ class SliceSource:
         seed: of the orders.
         mirror: flip half of them left to right.
         contrast: strength of `vary_contrast`; 0 leaves the grey values alone.
+        recontrast: share of the images that `recontrasted` changes.
         balance: show slices of every modality equally often, however many there are.
     """
 
@@ -39,6 +42,7 @@ class SliceSource:
         seed: int,
         mirror: bool = False,
         contrast: float = 0.0,
+        recontrast: float = 0.0,
         balance: bool = False,
     ) -> None:
         if len(indices) == 0:
@@ -49,6 +53,7 @@ class SliceSource:
         self.seed = seed
         self.mirror = mirror
         self.contrast = contrast
+        self.recontrast = recontrast
         groups = _by_modality(store, self.indices) if balance else [np.arange(len(self.indices))]
         self._groups = groups
         # Of each group as many slices an epoch, so that the epoch is about as long as without balance.
@@ -70,6 +75,11 @@ class SliceSource:
         if self.contrast:
             generator = torch.Generator().manual_seed(seed_of(self.seed, "contrast", stage, number))
             vary_contrast(batch.images, strength=self.contrast, generator=generator)
+        if self.recontrast:
+            generator = torch.Generator().manual_seed(seed_of(self.seed, "recontrast", stage, number))
+            batch.images.copy_(
+                recontrasted(batch.images, batch.roi, share=self.recontrast, generator=generator)
+            )
         return batch
 
     def once(self) -> Iterator[Batch]:
@@ -110,6 +120,25 @@ def vary_contrast(images: torch.Tensor, *, strength: float, generator: torch.Gen
     drawn = torch.rand(images.shape[:2], generator=generator)
     power = torch.exp2((2.0 * drawn - 1.0) * strength).reshape(*images.shape[:2], *[1] * (images.ndim - 2))
     images.copy_((0.5 * (2.0 * images.clamp(min=0.0)).pow(power)).clamp(max=1.5))
+
+
+def recontrasted(images: Tensor, roi: Tensor, *, share: float, generator: torch.Generator) -> Tensor:
+    """That share of the images with other grey values for the same anatomy, by `random_contrast`; every channel by its own map.
+
+    Args:
+        images: (B, C, ...), 0 outside the roi.
+        roi: (B, 1, ...) bool.
+        share: 0 to 1.
+        generator: of all numbers.
+
+    Returns:
+        (B, C, ...), within 0 and 1.5.
+    """
+    chosen = torch.rand(len(images), generator=generator) < share
+    apart = images.flatten(0, 1)[:, None]
+    inside = roi.repeat_interleave(images.shape[1], 0)
+    mapped = random_contrast(apart, inside, generator=generator)[:, 0].reshape(images.shape)
+    return torch.where(chosen.reshape(-1, *[1] * (images.ndim - 1)), mapped, images)
 
 
 def make_batch(store: PreparedStore, indices: NDArray[np.int64], *, seed: int) -> Batch:

@@ -193,6 +193,7 @@ def train(
         seed=seed,
         mirror=training.mirror,
         contrast=training.contrast,
+        recontrast=training.recontrast,
         balance=training.balance,
     )
     record: dict[str, Any] = {**identity, "cohort_name": cohort.name, "device": device}
