@@ -13,7 +13,9 @@ from torch import Tensor
 from tests.methods.scenes import blob_batch, built, make_batch, pick, tiny, train
 from unlesion.errors import BadInput
 from unlesion.methods.anatomy.corruption import corrupted, edges_of
-from unlesion.methods.anatomy.dal import DALConfig, DALNetwork, DisentangledAnatomy
+from unlesion.methods.anatomy.dal import DisentangledAnatomy
+from unlesion.methods.anatomy.dal_config import DALConfig
+from unlesion.methods.anatomy.dal_network import DALNetwork
 from unlesion.methods.anatomy.views import channels_apart, joined, make_views, soft_tissues
 from unlesion.methods.base import InputSpec, StepContext
 from unlesion.methods.batch import Batch

@@ -58,27 +58,31 @@ def test_the_image_depends_on_anatomy_and_code() -> None:
 
 def test_codes_do_not_know_where_anything_is() -> None:
     torch.manual_seed(0)
-    encode = ImagingEncoder(2, width=8, code=4).eval()
-    planes = torch.zeros(1, 2, 64, 64)
-    planes[..., 16:32, 16:32] = 1.0
-    moved = planes.roll((16, 16), (2, 3))
+    encode = ImagingEncoder(1, width=8, code=4).eval()
+    images = torch.zeros(1, 1, 64, 64)
+    images[..., 16:32, 16:32] = 1.0
+    anatomy, roi = (images > 0).float(), whole(1, 1, 64, 64)
     with torch.no_grad():
-        first, second = (encode(one, whole(1, 1, 64, 64))[0] for one in (planes, moved))
+        first, _ = encode(anatomy, images, roi)
+        second, _ = encode(anatomy.roll((16, 16), (2, 3)), images.roll((16, 16), (2, 3)), roi)
+        brighter, _ = encode(anatomy, 1.2 * images, roi)
     torch.testing.assert_close(first, second, rtol=1e-4, atol=1e-5)
+    assert float((brighter - first).abs().max()) > 0.01
 
 
 def test_codes_are_means_over_the_roi_alone() -> None:
     torch.manual_seed(0)
-    encode = ImagingEncoder(1, width=8, code=3).eval()
+    encode = ImagingEncoder(2, width=8, code=3).eval()
     images = torch.rand(1, 1, 64, 64, generator=generator())
+    anatomy = torch.cat([images > 0.5, images <= 0.5], dim=1).float()
     roi = whole(1, 1, 64, 64)
     roi[..., 32:] = False
     changed = images.clone()
     # Beyond the reach of the convolutions from the roi: 31 pixels.
     changed[..., 63:] = 9.0
     with torch.no_grad():
-        torch.testing.assert_close(encode(images, roi)[0], encode(changed, roi)[0])
-        empty = encode(images, torch.zeros_like(roi))
+        torch.testing.assert_close(encode(anatomy, images, roi)[0], encode(anatomy, changed, roi)[0])
+        empty = encode(anatomy, images, torch.zeros_like(roi))
     assert all(part.isfinite().all() for part in empty)
 
 

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import partial
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 import torch
-from pydantic import Field
 from torch import Tensor, nn
 
 from unlesion.errors import BadInput
-from unlesion.methods.anatomy.corruption import CorruptionConfig, corrupted, edges_of
+from unlesion.methods.anatomy.corruption import corrupted, edges_of
+from unlesion.methods.anatomy.dal_config import DALConfig
+from unlesion.methods.anatomy.dal_network import CEILING, DALNetwork, Redrawn
 from unlesion.methods.anatomy.views import Views, channels_apart, joined, make_views
 from unlesion.methods.base import Method, Phase, Stage, StepContext
 from unlesion.methods.batch import Batch, Evidence
@@ -24,142 +24,17 @@ from unlesion.networks.hinge import hinge_critic_loss, hinge_deception_loss
 from unlesion.networks.imaging_code import HALVINGS, ImagingEncoder, kl_to_standard, sampled
 from unlesion.networks.instance_unet import InstanceUNet
 from unlesion.networks.modes import asking
-from unlesion.networks.one_hot import Operator, differentiable_one_hot, with_background
+from unlesion.networks.one_hot import differentiable_one_hot, with_background
 from unlesion.networks.overlap import cross_entropy, disagreement, grouped, jensen_shannon, soft_dice_loss
 from unlesion.networks.patch_critic import PatchCritic
 from unlesion.networks.regrade import regraded
 from unlesion.networks.roi import roi_mean
-from unlesion.networks.running_quantile import RunningQuantile
 from unlesion.networks.similarity_loss import similarity_loss
 from unlesion.networks.tissue_prior import TissuePrior
 from unlesion.networks.warp import random_warp
 
-CEILING = 1.5
 # Evidence is divided by this quantile of healthy pixels before it is added up.
 HEALTHY_QUANTILE = 0.99
-
-
-class DALConfig(CorruptionConfig):
-    """Settings of `DisentangledAnatomy`; where they come from stands in the card.
-
-    Attributes:
-        tissues: that the prior tells apart (3: fluid, grey and white matter).
-        subclasses: parts of each tissue; anatomy has `tissues` times `subclasses` planes and the background.
-        anatomy_widths: channels of the levels of the anatomy encoder.
-        restorer_widths: channels of the levels of the restorer.
-        imaging_width: channels of the imaging encoder.
-        code: numbers in an imaging code.
-        film_width: channels of the recoupler.
-        film_blocks: its blocks.
-        critic_widths: channels of the critic's convolutions.
-        operator: one-hot by "straight" (through) estimate, "gumbel", "rounding", or "softmax": no one-hot at all.
-        temperature: of the operator at the end; it falls from 1 over the first 30 % of the first stage.
-        prior: tissues by "em", by EM with the "template" of nilearn, or "none".
-        pairs: two contrasts of one anatomy are two "channels", or an image and a random "maps" of its grey values;
-            "auto" takes channels where there are several.
-        map_strength: of the random maps, 0 to 1.
-        disentangling: share of the budget that goes into the first stage.
-        self_weight: of the loss that each view is drawn from its own anatomy.
-        cross_weight: of the loss that each view is drawn from the other view's anatomy.
-        invariance: weight of the divergence of both views' anatomies.
-        prior_weight: of the prior at the beginning.
-        prior_weight_end: at the end of the first stage, on a cosine.
-        kl: weight of the divergence of codes from a standard normal distribution.
-        code_recovery: weight of the error of a random code read off the image drawn with it.
-        leak: weight of the difference of an image's code and that of the image warped.
-        similarity: weight of 1 - SSIM beside an absolute error, in both stages.
-        drawn_weight: of the error of the redrawn image in the second stage.
-        adversarial: weight of the critic's judgement; 0 trains no critic.
-        robust: how often the imaging code is read anew without what was unlike.
-        regrade: fit the grey values of the redrawn image to the scan's.
-        bias_order: of the smooth waves in that fit; 0 for none.
-        fusion: weight of anatomical disagreement in the map `fused`.
-        learning_rate: of Adam in the first stage.
-        restoring_rate: of Adam in the second stage.
-        clip_norm: largest norm of a gradient.
-    """
-
-    tissues: int = Field(3, ge=2, le=8)
-    subclasses: int = Field(3, ge=1, le=8)
-    anatomy_widths: tuple[int, ...] = Field((32, 64, 128, 256), min_length=2)
-    restorer_widths: tuple[int, ...] = Field((32, 64, 128, 256, 256), min_length=2)
-    imaging_width: int = Field(16, ge=1)
-    code: int = Field(8, ge=1)
-    film_width: int = Field(32, ge=1)
-    film_blocks: int = Field(4, ge=1)
-    critic_widths: tuple[int, ...] = Field((64, 128, 256, 512), min_length=1)
-    operator: Operator = "straight"
-    temperature: float = Field(0.3, gt=0, le=1)
-    prior: Literal["em", "template", "none"] = "em"
-    pairs: Literal["auto", "channels", "maps"] = "auto"
-    map_strength: float = Field(1.0, ge=0, le=1)
-    disentangling: float = Field(0.5, gt=0, lt=1)
-    self_weight: float = Field(1.0, ge=0)
-    cross_weight: float = Field(1.0, ge=0)
-    invariance: float = Field(0.5, ge=0)
-    prior_weight: float = Field(1.0, ge=0)
-    prior_weight_end: float = Field(0.1, ge=0)
-    kl: float = Field(1e-3, ge=0)
-    code_recovery: float = Field(1.0, ge=0)
-    leak: float = Field(0.1, ge=0)
-    similarity: float = Field(0.5, ge=0)
-    drawn_weight: float = Field(1.0, ge=0)
-    adversarial: float = Field(0.01, ge=0)
-    robust: int = Field(3, ge=0, le=10)
-    regrade: bool = True
-    bias_order: int = Field(2, ge=0, le=4)
-    fusion: float = Field(0.5, ge=0)
-    learning_rate: float = Field(1e-4, gt=0)
-    restoring_rate: float = Field(1e-4, gt=0)
-    clip_norm: float = Field(1.0, gt=0)
-
-
-class DALNetwork(nn.Module):
-    """Parts that learn by gradients, the tissue prior, and quantiles of what healthy pixels look like."""
-
-    def __init__(
-        self,
-        *,
-        prior: TissuePrior,
-        anatomy: InstanceUNet,
-        imaging: ImagingEncoder,
-        recoupler: FilmRecoupler,
-        restorer: InstanceUNet,
-        critic: PatchCritic | None,
-    ) -> None:
-        super().__init__()
-        self.prior = prior
-        self.anatomy = anatomy
-        self.imaging = imaging
-        self.recoupler = recoupler
-        self.restorer = restorer
-        if critic is not None:
-            self.critic = critic
-        self.residuals = RunningQuantile(0.0, CEILING)
-        self.disagreements = RunningQuantile(0.0, 1.0)
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Redrawn:
-    """A scan taken apart and put together again.
-
-    Attributes:
-        anatomy: (B, 1 + K, ...) of the scan; the first plane is the background.
-        edges: (B, E, ...) what the restorer saw.
-        restored: (B, 1 + K, ...) its anatomy.
-        code: (B · C, n) imaging codes, channel after channel of every image.
-        plain: (B, C, ...) drawn from the scan's own anatomy: nothing was restored.
-        healthy: (B, C, ...) drawn from the restored one.
-        disagreement: (B, ...) of the two anatomies, 0 to 1.
-    """
-
-    anatomy: Tensor
-    edges: Tensor
-    restored: Tensor
-    code: Tensor
-    plain: Tensor
-    healthy: Tensor
-    disagreement: Tensor
 
 
 class DisentangledAnatomy(Method):
@@ -229,7 +104,7 @@ class DisentangledAnatomy(Method):
         return DALNetwork(
             prior=TissuePrior(config.tissues, subclasses=config.subclasses, dims=dims),
             anatomy=InstanceUNet(1, self.classes, widths=config.anatomy_widths, dims=dims),
-            imaging=ImagingEncoder(planes + 1, width=config.imaging_width, code=config.code, dims=dims),
+            imaging=ImagingEncoder(planes, width=config.imaging_width, code=config.code, dims=dims),
             recoupler=FilmRecoupler(
                 planes,
                 width=config.film_width,
@@ -287,7 +162,7 @@ class DisentangledAnatomy(Method):
         both, roi = torch.cat([views.first, views.second]), views.roi.repeat(2, *[1] * (views.roi.ndim - 1))
         logits = network.anatomy(both).float()
         anatomy = self._anatomy(logits, roi, temperature, context.generator)
-        mean, log_variance = network.imaging(torch.cat([anatomy.detach(), both], dim=1), roi)
+        mean, log_variance = network.imaging(anatomy.detach(), both, roi)
         noise = normal(tuple(mean.shape), generator=context.generator, device=mean.device)
         code = sampled(mean, log_variance, noise)
         swapped = torch.cat(list(reversed(anatomy.chunk(2))))
@@ -340,7 +215,7 @@ class DisentangledAnatomy(Method):
         shape = (len(first), self.config.code)
         wanted = normal(shape, generator=context.generator, device=first.device)
         drawn = network.recoupler(first, wanted) * views.roi
-        found, _ = network.imaging(torch.cat([first, drawn], dim=1), views.roi)
+        found, _ = network.imaging(first, drawn, views.roi)
         return (found - wanted).abs().mean()
 
     def _leak(
@@ -356,7 +231,8 @@ class DisentangledAnatomy(Method):
         planes = torch.cat([anatomy.detach(), images, roi.to(images.dtype)], dim=1)
         warped = random_warp(planes, generator=context.generator)
         inside = warped[:, -1:] > 0.5
-        moved, _ = network.imaging(torch.cat([1.0 - inside.float(), warped[:, 1:-1]], dim=1), inside)
+        classes = torch.cat([1.0 - inside.float(), warped[:, 1:-2]], dim=1)
+        moved, _ = network.imaging(classes, warped[:, -2:-1], inside)
         return (moved - mean).abs().mean()
 
     def _temperature(self, progress: float) -> float:
@@ -459,8 +335,8 @@ class DisentangledAnatomy(Method):
     def _code(self, network: DALNetwork, anatomy: Tensor, images: Tensor, roi: Tensor) -> Tensor:
         """(B · C, n) mean imaging codes."""
         channels = images.shape[1]
-        planes = torch.cat([anatomy.repeat_interleave(channels, 0), channels_apart(images)], dim=1)
-        mean, _ = network.imaging(planes, roi.repeat_interleave(channels, 0))
+        anatomy, roi = (part.repeat_interleave(channels, 0) for part in (anatomy, roi))
+        mean, _ = network.imaging(anatomy, channels_apart(images), roi)
         found: Tensor = mean
         return found
 
@@ -532,6 +408,13 @@ class DisentangledAnatomy(Method):
             ]
         names = Redrawn.__dataclass_fields__
         return Redrawn(**{name: torch.cat([getattr(one, name) for one in each]) for name in names})
+
+    def recoupled(self, network: nn.Module, anatomy: Tensor, code: Tensor, roi: Tensor) -> Tensor:
+        """Any anatomy (B, 1 + K, ...) in the imaging of any code (B, n): (B, 1, ...)."""
+        assert isinstance(network, DALNetwork)
+        with asking(network):
+            drawn: Tensor = network.recoupler(anatomy, code) * roi
+        return drawn
 
     def explain(self, network: nn.Module, batch: Batch) -> Evidence:
         """The image drawn from the restored anatomy, and where it, or its anatomy, is another."""

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
+from unlesion.methods.anatomy.dal_config import DALConfig
 from unlesion.methods.batch import Batch
 from unlesion.networks.contrast_maps import random_contrast
 from unlesion.networks.overlap import grouped
 from unlesion.networks.tissue_prior import TissuePrior, tissue_order
 from unlesion.networks.tissue_templates import template_prior
-
-if TYPE_CHECKING:
-    from unlesion.methods.anatomy.dal import DALConfig
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
