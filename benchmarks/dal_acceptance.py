@@ -12,7 +12,8 @@ images inside the roi. T7, lesions: mean AP of the residual on discs of a grey u
 the image drawn from the scan's own anatomy (no restoration) and of `--plain`, a run of another method. T1, T2 and T8 are
 exact and stand in the tests. A demand is met or not; without pairs T3 on pairs, T4 and the contrast of T5 are left out.
 
-Scans: the healthy test rows of MANIFEST, of volumes the slices with most roi. A run that learnt one contrast was shown
+Scans: the healthy test rows of MANIFEST, of volumes the slices with most roi. Where pairs are volumes
+and the run learnt from pictures, they are prepared by the recipe brain-mri at the run's size. A run that learnt one contrast was shown
 others as random maps only, so T4 asks more of it than of one that learnt both. For research use only; not a medical device.
 """
 
@@ -36,6 +37,7 @@ from unlesion.methods.batch import Batch
 from unlesion.networks.contrast_maps import random_contrast
 from unlesion.networks.overlap import grouped
 from unlesion.networks.ssim import ssim_map
+from unlesion.prepare import Recipe, load_recipe
 from unlesion.scans import Cohort
 from unlesion.sweep import sweep
 
@@ -68,12 +70,12 @@ def chosen(batch: Batch) -> Batch:
     return batch.pick(size.argsort(descending=True)[:SLICES].sort().values)
 
 
-def batches(run: Detector, cohort: Cohort, *, most: int) -> tuple[list[Batch], list[str]]:
+def batches(run: Detector, cohort: Cohort, recipe: Recipe, *, most: int) -> tuple[list[Batch], list[str]]:
     """One batch a scan, and its subject."""
     found, subjects = [], []
     # Spread over the cohort, so that there are many subjects.
     entries = list(cohort)[:: max(1, len(cohort) // most)][:most]
-    for swept in sweep(entries, run.recipe):
+    for swept in sweep(entries, recipe):
         if swept.prepared is None:
             print(swept.problem, file=sys.stderr)
             continue
@@ -313,12 +315,15 @@ def main(words: list[str] | None = None) -> None:
         if plain is not None and plain.recipe.digest != run.recipe.digest:
             raise BadInput(f"{given.plain}: prepares scans by another recipe than {given.run}")
         chosen_rows = Cohort.open(given.manifest, where=given.where).select(split="test", label="healthy")
-        healthy, subjects = batches(run, chosen_rows, most=given.scans)
+        healthy, subjects = batches(run, chosen_rows, run.recipe, most=given.scans)
         pairs: list[Batch] = []
         owners: list[str] = []
         if given.pairs is not None:
             joined = Cohort.open(given.pairs, channels=("T1", "T2")).select(label="healthy")
-            pairs, owners = batches(run, joined, most=given.scans)
+            recipe = run.recipe
+            if recipe.kind == "picture" and len(joined) and joined[0].read().voxels.shape[-1] > 1:
+                recipe = load_recipe("brain-mri", {"size": recipe.size})
+            pairs, owners = batches(run, joined, recipe, most=given.scans)
     except BadInput as error:
         sys.exit(str(error))
     lines = [acceptance.remaps(healthy)]

@@ -284,7 +284,7 @@ def test_the_robust_code_hardly_moves_with_a_lesion(learnt: tuple[DisentangledAn
     for rounds in (0, 3):
         codes = [dal(robust=rounds).redraw(learnt[1], one).code for one in (batch, lesioned)]
         moves[rounds] = float((codes[0] - codes[1]).abs().mean() / codes[0].abs().mean())
-    assert moves[3] < moves[0]
+    assert moves[3] < 0.6 * moves[0]
 
 
 @pytest.mark.slow

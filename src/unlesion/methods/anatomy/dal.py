@@ -69,7 +69,7 @@ class DisentangledAnatomy(Method):
             "learning_rate": 3e-3, "restoring_rate": 3e-3, "edge_planes": "each",
         },
         "cpu": {
-            "image_size": 64, "batch": 8, "anatomy_widths": (16, 32, 64), "restorer_widths": (24, 48, 96, 96),
+            "image_size": 64, "batch": 8, "anatomy_widths": (16, 32, 64), "restorer_widths": (16, 32, 64, 128),
             "film_width": 16, "film_blocks": 2, "self_weight": 0.0, "adversarial": 0.0, "critic_widths": (16, 32, 64),
             "disentangling": 0.5, "learning_rate": 3e-3, "restoring_rate": 3e-3, "edge_planes": "each",
         },
