@@ -290,3 +290,38 @@ def test_methods_with_seeds_and_budgets_of_their_own(tmp_path: Path) -> None:
     assert found == [("intensity", "0", ""), ("ae", "0", "3"), ("ae", "1", "3"), ("ae-long", "2", "6")]
     assert all(row["versus_reference"] for row in rows[1:])
     assert not rows[0]["versus_reference"]
+
+
+SHARED = """
+methods: [{name: ae, preset: tiny}]
+steps: 3
+set: [recipe.size=32]
+cohorts:
+  - {name: same, path: blobs, recipe: slices}
+  - {name: other, path: blobs, recipe: slices, test_path: others, test_where: [label=anomalous]}
+  - {name: own, path: blobs, recipe: slices, set: [recipe.normalise.median_at=0.4]}
+"""
+
+
+def test_cohorts_that_learn_alike_share_a_training(small: Path) -> None:
+    write_pictures(small / "others", train=0, val=0, healthy=2, anomalous=4)
+    assert bench_in(small, SHARED, "out") == 0
+    assert {path.name for path in (small / "out" / "runs").iterdir()} == {"same", "own"}
+    evaluations = small / "out" / "evaluations"
+    found = {
+        name: json.loads((evaluations / name / "ae-seed0" / "metrics.json").read_text())
+        for name in ("same", "other", "own")
+    }
+    scans = {name: metrics["n"]["scans"]["value"] for name, metrics in found.items()}
+    assert scans == {"same": 12, "other": 4, "own": 12}
+    recipes = {
+        name: json.loads((small / "out" / "runs" / name / "ae-seed0" / "detector.json").read_text())["recipe"]
+        for name in ("same", "own")
+    }
+    assert [recipes[name]["normalise"]["median_at"] for name in ("same", "own")] == [0.5, 0.4]
+    # A training made anew takes the evaluations of all that share it with it.
+    stale = evaluations / "other" / "ae-seed0" / "identity.json"
+    before = stale.stat().st_mtime_ns
+    (small / "out" / "runs" / "same" / "ae-seed0" / "identity.json").unlink()
+    assert bench_in(small, SHARED, "out", "--resume") == 0
+    assert stale.stat().st_mtime_ns != before

@@ -6,13 +6,14 @@ import logging
 import shutil
 from collections.abc import Callable, Mapping
 from concurrent.futures import Executor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from unlesion.benchmark.known import KnownResults
 from unlesion.benchmark.leaderboard import flatten, write_csv, write_markdown
 from unlesion.benchmark.plan import Cell, Plan, make_plan
-from unlesion.benchmark.spec import BenchSpec, MethodSpec
+from unlesion.benchmark.spec import BenchSpec, CohortSpec, MethodSpec
 from unlesion.benchmark.versus import against, without
 from unlesion.detector import Detector
 from unlesion.errors import BadInput, UnlesionError
@@ -140,14 +141,20 @@ class Bench:
         }
 
     def _detector(self, cell: Cell, plan: Plan) -> Detector:
-        """The cell's run: as it lies there, gone on with, or begun anew if it was made from something else."""
-        run = self.out / "runs" / cell.folder
+        """The cell's run: as it lies there, gone on with, or begun anew if it was made from something else.
+
+        Cohorts that learn from the same share it.
+        """
+        learnt = replace(cell, cohort=self._learnt(cell.cohort))
+        run = self.out / "runs" / learnt.folder
         same = _is_of(run, plan.run)
         if same and (run / "detector.json").exists():
             return Detector.load(run)
         budget = self.spec.budget_of(cell.method)
         # What another run was evaluated to must not be taken for this one's.
-        shutil.rmtree(self._evaluation(cell), ignore_errors=True)
+        for cohort in self.spec.cohorts:
+            if cohort.learns_like(cell.cohort):
+                shutil.rmtree(self._evaluation(replace(cell, cohort=cohort)), ignore_errors=True)
         if not same:
             shutil.rmtree(run, ignore_errors=True)
             write_json(run / IDENTITY, plan.run)
@@ -172,7 +179,7 @@ class Bench:
     def _store(self, cell: Cell, plan: Plan) -> PreparedStore:
         """The cohort's healthy training scans, prepared once for all methods."""
         healthy = plan.learn.select(split="train", label="healthy")
-        out = self.out / "stores" / f"{cell.cohort.name}-{plan.recipe.digest}"
+        out = self.out / "stores" / f"{self._learnt(cell.cohort).name}-{plan.recipe.digest}"
         with counted(self.bars, "prepare") as progress:
             store, failures = prepare_cohort(
                 healthy, plan.recipe, out, executor=self.executor, progress=progress
@@ -180,6 +187,10 @@ class Bench:
         for failure in failures:
             self.tell(f"  left out: {failure.message}")
         return store
+
+    def _learnt(self, cohort: CohortSpec) -> CohortSpec:
+        """The first cohort that learns from the same: whose run and store are used."""
+        return next(other for other in self.spec.cohorts if other.learns_like(cohort))
 
     def _versus(self, cell: Cell, plan: Plan) -> dict[str, Any]:
         """The paired difference with the reference, from evaluations of now or kept from before."""

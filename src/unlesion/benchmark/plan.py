@@ -81,7 +81,7 @@ def make_plan(spec: BenchSpec, cell: Cell, *, folder: Path) -> Plan:
         BadInput: a cohort cannot be opened; unknown methods, presets or settings; values out of range.
     """
     learn, test = _cohorts(cell.cohort, folder)
-    settings = parse_settings([*spec.set, *cell.method.set])
+    settings = parse_settings([*spec.set, *cell.cohort.set, *cell.method.set])
     method = get_method(cell.method.name)
     fixed = preset_settings(method, cell.method.preset)
     size, batch = int(fixed.pop("image_size")), int(fixed.pop("batch", 16))
@@ -119,12 +119,20 @@ def make_plan(spec: BenchSpec, cell: Cell, *, folder: Path) -> Plan:
 
 
 def _cohorts(spec: CohortSpec, folder: Path) -> tuple[Cohort, Cohort]:
-    path = resolve(spec.path, folder)
+    path = _unprepared(spec.path, folder)
+    learn = Cohort.open(path, where=spec.where, channels=spec.channels).with_splits()
+    test_path = path if spec.test_path is None else _unprepared(spec.test_path, folder)
+    test_where = spec.test_where
+    if test_where is None:
+        test_where = spec.where if spec.test_path is None else ()
+    test = Cohort.open(test_path, where=test_where, channels=spec.channels)
+    return learn, test.select(split=spec.test_split.split(","))
+
+
+def _unprepared(text: str, folder: Path) -> Path:
+    path = resolve(text, folder)
     if is_store(path):
         raise BadInput(
             f"{path}: a prepared store; a benchmark prepares on its own, give the manifest or folder"
         )
-    learn = Cohort.open(path, where=spec.where, channels=spec.channels).with_splits()
-    test_where = spec.where if spec.test_where is None else spec.test_where
-    test = Cohort.open(path, where=test_where, channels=spec.channels)
-    return learn, test.select(split=spec.test_split.split(","))
+    return path

@@ -47,19 +47,28 @@ class CohortSpec(_Part):
         path: manifest or folder; `${VARIABLE}` and `${VARIABLE:-default}` are filled in from the
             environment, other relative paths are relative to the spec file.
         where: conditions on the rows that are learnt from.
-        test_where: conditions on the rows that are tested on; by default the same.
+        test_path: what is tested on, by default `path`.
+        test_where: conditions on the rows that are tested on; by default the same, or none with a `test_path`.
         test_split: splits that are tested on.
         channels: modalities that are joined.
         recipe: name or file; chosen from the cohort if left out.
+        set: settings for this cohort, after the grid's and before the method's.
     """
 
     name: str
     path: str
     where: tuple[str, ...] = ()
+    test_path: str | None = None
     test_where: tuple[str, ...] | None = None
     test_split: str = "test"
     channels: tuple[str, ...] = ()
     recipe: str | None = None
+    set: tuple[str, ...] = ()
+
+    def learns_like(self, other: CohortSpec) -> bool:
+        """Whether both learn from the same, so that one training serves both."""
+        mine, theirs = ((c.path, c.where, c.channels, c.recipe, c.set) for c in (self, other))
+        return mine == theirs
 
 
 class Budget(NamedTuple):
