@@ -106,6 +106,8 @@ class Recontrast:
 
     def __init__(self, kind: str, *, seed: int, entries: Iterable[Entry]) -> None:
         self.kind, self.seed = kind, seed
+        # What was made of which file.
+        self.written: dict[Path, str] = {}
         values: dict[str, dict[tuple[Path, ...], Floats]] = {}
         for entry in entries:
             # Twins of several lesions are one image.
@@ -210,9 +212,9 @@ def _mapped_row(entry: Entry, root: Path, out: Path, maps: Recontrast) -> dict[s
         if path is not None:
             link_or_copy(path, out / _relative(path, root))
             row[column] = _relative(path, root)
-    row["path"] = _write(image, entry.paths[0], scan.grid, root, out, maps.kind)
+    row["path"] = _write(image, entry.paths[0], scan.grid, root, out, maps)
     if entry.twin_paths:
-        row["twin_path"] = _write(twin, entry.twin_paths[0], scan.grid, root, out, maps.kind)
+        row["twin_path"] = _write(twin, entry.twin_paths[0], scan.grid, root, out, maps)
     if "contrast" in row:
         row["contrast_before"] = row.pop("contrast")
     row["modality"] = f"{row.get('modality', '')}-{maps.kind}".lstrip("-")
@@ -223,9 +225,12 @@ def _mapped_row(entry: Entry, root: Path, out: Path, maps: Recontrast) -> dict[s
     return row
 
 
-def _write(image: Floats, path: Path, grid: Grid, root: Path, out: Path, kind: str) -> str:
-    stem = Path(kind) / without_ending(_relative(path, root))
-    return write_image(out / stem, image, grid).relative_to(out).as_posix()
+def _write(image: Floats, path: Path, grid: Grid, root: Path, out: Path, maps: Recontrast) -> str:
+    """Write what the map made of a file; the twin of several lesions once."""
+    if path not in maps.written:
+        stem = Path(maps.kind) / without_ending(_relative(path, root))
+        maps.written[path] = write_image(out / stem, image, grid).relative_to(out).as_posix()
+    return maps.written[path]
 
 
 def _relative(path: Path, root: Path) -> str:
