@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 import yaml
 from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
 
 from unlesion.errors import BadInput
 
@@ -97,7 +98,18 @@ def validated(model: type[Model], values: Mapping[str, Any], *, what: str) -> Mo
             close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
             hint = f"did you mean {what}.{close[0]}?" if close else f"there are {', '.join(sorted(known))}"
             raise BadInput(f"unknown setting {what}.{name}; {hint}") from error
-        raise BadInput(f"setting {what}.{name}={first.get('input')!r}: {first['msg'].lower()}") from error
+        raise BadInput(_complaint(what, name, first)) from error
+
+
+def _complaint(what: str, name: str, found: ErrorDetails) -> str:
+    """Pydantic's complaint about a value, or about values that do not go together, in our words."""
+    message = found["msg"].removeprefix("Value error, ")
+    if found["type"] in ("tuple_type", "list_type"):
+        message = "give a list, such as [1, 2]"
+    message = message[:1].lower() + message[1:]
+    return (
+        f"setting {what}.{name}={found['input']!r}: {message}" if name else f"settings of {what}: {message}"
+    )
 
 
 def setting_names(model: type[BaseModel], prefix: str = "") -> list[str]:

@@ -110,11 +110,16 @@ def test_a_bad_manifest(unlesion: Command, pictures: Path, tmp_path: Path, name:
 @pytest.mark.parametrize(
     ("words", "wanted"),
     [
-        (["--method", "dea"], "dae"),
+        (["--method", "f-anogn"], "f-anogan"),
         (["--method", "dae", "--preset", "huge"], "tiny"),
         (["--method", "dae", "--set", "method.sigmma=1"], "sigma"),
         (["--method", "dae", "--set", "method.sigma=-1"], "sigma"),
         (["--method", "dae", "--set", "methods.sigma=1"], "method"),
+        (["--method", "ra", "--set", "method.widths=8"], "setting method.widths=8: give a list"),
+        (
+            ["--method", "vq-vae", "--set", "method.deal=true", "method.agree=mean"],
+            "settings of method: deal=true gives an image to one order only; agree=mean",
+        ),
         (["--method", "dae", "--set", "sigma=1"], "ROOM.NAME"),
         (["--method", "dae", "--set", "recipe.sise=32"], "size"),
         (["--method", "dae", "--set", "training.bacth=4"], "batch"),

@@ -5,12 +5,15 @@ from __future__ import annotations
 import csv
 import json
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
 from tests.cli.conftest import Command
+from unlesion import __version__
 
 
 def test_train_writes_a_whole_run(trained: Path) -> None:
@@ -167,7 +170,18 @@ def test_methods_lists_facts(unlesion: Command) -> None:
             facts = row["presets"][preset]
             assert set(facts) == {"parameters", "parts", "image_size"}
             assert sum(facts["parts"].values()) == facts["parameters"]
-    assert "dae" in unlesion("methods").out
+    said = unlesion("methods")
+    assert (
+        "\nra (adversarial): Reversed autoencoder\n    38,401 / 462,241 / 8,150,657 / 29,430,785 parameters\n"
+        in said.out
+    )
+    assert max(len(line) for line in said.out.splitlines()) <= 120
+
+
+def test_the_package_is_the_command_too() -> None:
+    said = subprocess.run([sys.executable, "-m", "unlesion", "--version"], capture_output=True, text=True)
+    assert said.returncode == 0, said.stderr
+    assert said.stdout.strip() == __version__
 
 
 def test_doctor_finds_a_broken_scan(unlesion: Command, trained: Path, pictures: Path, tmp_path: Path) -> None:

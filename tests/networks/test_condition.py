@@ -26,8 +26,10 @@ def test_unknown_modality_names_the_known() -> None:
     with pytest.raises(BadInput, match=r"^b: modality T2 .*\(CXR, T1, T1\+FLAIR\)") as error:
         one_hot([("T1",), ("T2",)], KNOWN, names="ab")
     assert "\n" not in str(error.value)
-    with pytest.raises(BadInput, match="unnamed"):
+    with pytest.raises(BadInput, match=r"^a: its modality is not known.* CXR, T1, T1\+FLAIR .*manifest"):
         one_hot([("",)], KNOWN, names="a")
+    # Those who were trained on images of unknown modality know them.
+    assert one_hot([("",)], ("T1", "unnamed"), names="a").tolist() == [[0, 1]]
 
 
 @pytest.mark.parametrize("dims", [2, 3])

@@ -136,6 +136,23 @@ def test_bad_steps_leave_nothing_behind(pictures: Path, tmp_path: Path, steps: s
     assert not out.exists()
 
 
+@pytest.mark.parametrize(
+    ("options", "wanted"),
+    [
+        ({"method": "ra", "settings": {"recipe": {"size": 50}}}, "multiple of 8"),
+        ({"method": "vq-vae", "settings": {"method": {"orders": 9}}}, "8 orders, not 9"),
+        ({"method": "ra", "settings": {"method": {"perceptual_weights": ["a", "b"]}}}, "safetensors"),
+    ],
+)
+def test_what_cannot_be_built_is_refused_before_scans_are_prepared(
+    pictures: Path, tmp_path: Path, options: dict[str, Any], wanted: str
+) -> None:
+    out = tmp_path / "run"
+    with pytest.raises(BadInput, match=wanted):
+        attempt(pictures, out, **options)
+    assert not out.exists()
+
+
 def test_a_training_that_failed_before_learning_does_not_block_its_folder(
     pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

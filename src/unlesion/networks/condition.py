@@ -42,6 +42,11 @@ def one_hot(
     """
     wanted = [condition_name(one) for one in modality]
     for one, name in zip(wanted, names, strict=True):
+        if one not in known and one == UNNAMED:
+            raise BadInput(
+                f"{name}: its modality is not known, and this run tells {', '.join(known)} apart; give the scan in a "
+                "manifest with a column modality"
+            )
         if one not in known:
             raise BadInput(
                 f"{name}: modality {one} is not one of those seen in training ({', '.join(known)}); "

@@ -155,7 +155,7 @@ def train(
         # As JSON gives it back, so that it can be compared with what was begun.
         "scoring": json.loads(json.dumps(scoring, default=str)),
     }
-    _refuse_steps(method_class(config, InputSpec(size=the_recipe.size)), steps)
+    _refuse_early(method_class(config, _expected(healthy, the_recipe)), steps, resume=resume)
     _claim(out, identity, resume)
     own_store = store is None
     if store is None:
@@ -317,11 +317,27 @@ def _recipe(
     return recipe
 
 
-def _refuse_steps(method: Method, steps: str | int | None) -> None:
-    """Complain about `--steps` before anything is written."""
+def _expected(cohort: Cohort, recipe: Recipe) -> InputSpec:
+    """What the images will look like, unless scans turn out to be unusable."""
+    entries = tuple(cohort)
+    return InputSpec(
+        channels=len(entries[0].modality),
+        size=recipe.size,
+        modalities=entries[0].modality,
+        conditions=tuple(sorted({condition_name(entry.modality) for entry in entries})),
+    )
+
+
+def _refuse_early(method: Method, steps: str | int | None, *, resume: bool) -> None:
+    """Complain about settings that do not work before anything is prepared or written."""
     stages = method.stages()
     if steps is not None and stages:
         steps_per_stage(steps, {stage.name: stage.share for stage in stages})
+    with torch.random.fork_rng(devices=[]):
+        network = method.build()
+        # It may read files that the settings name; of them, an interrupted training has what it needs.
+        if stages and stages[0].before is not None and not resume:
+            stages[0].before(network)
 
 
 def _claim(out: Path, identity: Mapping[str, Any], resume: bool) -> None:
