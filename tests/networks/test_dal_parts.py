@@ -46,7 +46,7 @@ def test_the_image_depends_on_anatomy_and_code() -> None:
     draw = FilmRecoupler(3, width=8, blocks=2, code=4, ceiling=1.5)
     anatomy = torch.nn.functional.one_hot(torch.randint(3, (2, 16, 16)), 3).movedim(-1, 1).float()
     code = torch.randn(2, 4)
-    drawn = draw(anatomy, code)
+    drawn = draw(anatomy, code).detach()
     assert drawn.shape == (2, 1, 16, 16) and drawn.dtype == torch.float32
     assert float(drawn.min()) > 0.0 and float(drawn.max()) < 1.5
     assert not torch.allclose(drawn, draw(anatomy, code + 1.0))
@@ -149,6 +149,16 @@ def test_random_contrasts_keep_geometry_median_and_range(dims: int) -> None:
     assert torch.equal(other, again)
     empty = random_contrast(images, torch.zeros_like(roi), generator=generator())
     assert (empty == 0).all()
+
+
+def test_maps_and_warps_are_as_exact_within_autocast() -> None:
+    images = torch.rand(4, 1, 32, 32, generator=generator())
+    roi = whole(4, 1, 32, 32)
+    plain = random_contrast(images, roi, generator=generator()), random_warp(images, generator=generator())
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        cast = random_contrast(images, roi, generator=generator()), random_warp(images, generator=generator())
+    for one, other in zip(plain, cast, strict=True):
+        assert torch.equal(one, other)
 
 
 def test_tissues_may_get_any_grey() -> None:

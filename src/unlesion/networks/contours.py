@@ -7,9 +7,11 @@ from torch import Tensor, nn
 
 from unlesion.networks.draws import normal, uniform
 from unlesion.networks.edges import anatomy_edges
+from unlesion.networks.precision import without_autocast
 from unlesion.networks.smoothing import gaussian_blur
 
 
+@without_autocast
 def random_blobs(
     roi: Tensor, *, most: int, share: float, least: float, largest: float, generator: torch.Generator
 ) -> Tensor:
@@ -85,6 +87,7 @@ def pasted(anatomy: Tensor, blobs: Tensor, *, generator: torch.Generator) -> Ten
     return out
 
 
+@without_autocast
 def painted(images: Tensor, blobs: Tensor, *, generator: torch.Generator) -> Tensor:
     """Images in which every blob has a random grey value of 0 to 1.2 in every channel, and soft borders for half of them.
 

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from unlesion.networks.draws import normal, uniform
+from unlesion.networks.precision import without_autocast
 from unlesion.networks.regrade import smooth_basis
 from unlesion.networks.smoothing import blur_inside
 
@@ -14,6 +15,7 @@ POINTS = 65
 CEILING = 1.5
 
 
+@without_autocast
 def random_contrast(
     images: Tensor,
     roi: Tensor,

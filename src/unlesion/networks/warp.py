@@ -6,8 +6,10 @@ import torch
 from torch import Tensor, nn
 
 from unlesion.networks.draws import normal
+from unlesion.networks.precision import without_autocast
 
 
+@without_autocast
 def random_warp(
     images: Tensor, *, linear: float = 0.1, elastic: float = 0.05, generator: torch.Generator
 ) -> Tensor:
