@@ -1,0 +1,65 @@
+"""The script that makes one table of margins."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from unlesion.errors import BadInput
+
+SCRIPT = Path(__file__).resolve().parents[2] / "benchmarks/margins.py"
+
+
+def script() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("benchmarks_margins", SCRIPT)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+margins = script()
+
+
+def row(cohort: str, method: str, seed: str = "0", **more: str) -> dict[str, str]:
+    return {"cohort": cohort, "method": method, "seed": seed, "status": "done", **more}
+
+
+ROWS = [
+    row("t2", "dal", voxel_ap="0.5", voxel_ap_lo="0.4", voxel_ap_hi="0.6"),
+    row("t2", "ae", voxel_ap="0.4", versus_reference="-0.1", versus_lo="-0.3", versus_hi="0.05"),
+    {**row("t2", "vae"), "status": "failed"},
+    row("patient", "dal", voxel_ap="0.25"),
+    row("patient", "ae", voxel_ap="0.3", versus_reference="0.05"),
+    row("patient", "vae", versus_note="no paired interval: because"),
+]
+
+
+def test_margins_turn_the_sign_and_the_interval() -> None:
+    lines = margins.table(ROWS).splitlines()
+    assert lines[0] == "| tested on | `dal` | minus `ae` | minus `vae` |"
+    assert lines[2] == "| t2 | 0.500 [0.400, 0.600] | +0.100 [-0.050, +0.300] | – |"
+    assert lines[3] == "| patient | 0.250 | -0.050 | – |"
+    assert margins.table(ROWS, ("ae",)).splitlines()[0].endswith("| minus `ae` |")
+
+
+def test_seeds_are_rows() -> None:
+    more = [{**one, "seed": "1"} for one in ROWS]
+    assert [line.split(" | ")[0] for line in margins.table([*ROWS, *more]).splitlines()[2:]] == [
+        "| t2",
+        "| patient",
+        "| t2, seed 1",
+        "| patient, seed 1",
+    ]
+
+
+def test_what_cannot_be_tabulated() -> None:
+    with pytest.raises(BadInput, match="reference"):
+        margins.table([row("a", "ae", voxel_ap="1"), row("a", "vae", voxel_ap="1")])
+    with pytest.raises(BadInput, match="no rows of ra"):
+        margins.table(ROWS, ("ra",))
