@@ -258,3 +258,15 @@ def test_unknown_verbs_and_options_are_bad_input(unlesion: Command) -> None:
     assert unlesion("tarin").code == 2
     assert unlesion("train").code == 2
     assert unlesion("methods", "--yaml").code == 2
+
+
+def test_codes_are_not_asked_of_a_method_without_any(
+    unlesion: Command, trained: Path, pictures: Path, tmp_path: Path
+) -> None:
+    said = unlesion(
+        "calibrate", trained, pictures, "--set", "scoring.scan=latent-w2", "--out", tmp_path / "out"
+    )
+    assert said.code == 2
+    assert "scoring.scan=latent-w2: dae gives no distribution" in said.complaint
+    assert "warning" not in said.err
+    assert not (tmp_path / "out").exists()

@@ -142,6 +142,10 @@ def test_bad_steps_leave_nothing_behind(pictures: Path, tmp_path: Path, steps: s
         ({"method": "ra", "settings": {"recipe": {"size": 50}}}, "multiple of 8"),
         ({"method": "vq-vae", "settings": {"method": {"orders": 9}}}, "8 orders, not 9"),
         ({"method": "ra", "settings": {"method": {"perceptual_weights": ["a", "b"]}}}, "safetensors"),
+        (
+            {"method": "vae", "settings": {"scoring": {"rule": "residual*map:nope"}}},
+            "map:nope.* own maps: map:",
+        ),
     ],
 )
 def test_what_cannot_be_built_is_refused_before_scans_are_prepared(

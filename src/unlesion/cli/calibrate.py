@@ -52,6 +52,11 @@ def command(
     detector = Detector.load(run)
     if settings["scoring"]:
         detector = with_scoring(detector, settings["scoring"])
+    scan = detector.scorers["native"].config.scan
+    if scan != "map" and not detector.method.codes_distribution:
+        raise BadInput(
+            f"scoring.scan={scan}: {detector.method.name} gives no distribution of codes; use scoring.scan=map"
+        )
     opened = open_cohort(cohort, where=where, channels=channels, volume=volume).select(label="healthy")
     if len(opened) == 0:
         raise BadInput(f"{cohort}: no healthy scans to calibrate on; check the column label and --where")

@@ -179,7 +179,7 @@ class _Reporter(Callback):
             name = self.task.stages[min(place.stage, len(self.task.stages) - 1)].name
             raise UnlesionError(
                 f"training stopped at step {place.step} of stage {name!r}: the weights are not finite; "
-                "try a lower learning rate (--set method.learning_rate=…) or --set training.precision=32"
+                "try a lower learning rate (the card names its setting) or --set training.precision=32"
             )
 
     def _total(self, step: int, total: int | None) -> float | None:

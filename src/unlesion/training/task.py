@@ -223,7 +223,7 @@ class StagedTask(pl.LightningModule):
             if value != value or value in (float("inf"), float("-inf")):
                 raise UnlesionError(
                     f"training stopped at step {self.place.step} of stage {stage.name!r}: {name} is {value}; "
-                    "try a lower learning rate (--set method.learning_rate=…) or --set training.precision=32"
+                    "try a lower learning rate (the card names its setting) or --set training.precision=32"
                 )
 
 

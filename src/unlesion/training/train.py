@@ -22,6 +22,7 @@ from unlesion.detector import Detector
 from unlesion.errors import BadInput
 from unlesion.files import read_json, write_json
 from unlesion.methods.base import InputSpec, Method
+from unlesion.methods.batch import Batch
 from unlesion.methods.registry import get_method, preset_settings
 from unlesion.networks.condition import condition_name
 from unlesion.prepare import (
@@ -155,7 +156,7 @@ def train(
         # As JSON gives it back, so that it can be compared with what was begun.
         "scoring": json.loads(json.dumps(scoring, default=str)),
     }
-    _refuse_early(method_class(config, _expected(healthy, the_recipe)), steps, resume=resume)
+    _refuse_early(method_class(config, _expected(healthy, the_recipe)), steps, wanted.rule, resume=resume)
     _claim(out, identity, resume)
     own_store = store is None
     if store is None:
@@ -328,7 +329,7 @@ def _expected(cohort: Cohort, recipe: Recipe) -> InputSpec:
     )
 
 
-def _refuse_early(method: Method, steps: str | int | None, *, resume: bool) -> None:
+def _refuse_early(method: Method, steps: str | int | None, rule: str, *, resume: bool) -> None:
     """Complain about settings that do not work before anything is prepared or written."""
     stages = method.stages()
     if steps is not None and stages:
@@ -338,6 +339,28 @@ def _refuse_early(method: Method, steps: str | int | None, *, resume: bool) -> N
         # It may read files that the settings name; of them, an interrupted training has what it needs.
         if stages and stages[0].before is not None and not resume:
             stages[0].before(network)
+        maps = {part for part in rule.split("*") if part.startswith("map:")}
+        if maps - set(str(method.native.get("rule", "residual")).split("*")):
+            _refuse_maps(method, network, maps)
+
+
+def _refuse_maps(method: Method, network: torch.nn.Module, wanted: set[str]) -> None:
+    """Complain about maps that the method does not make; which it makes is seen on a blank image."""
+    spec = method.spec
+    blank = Batch(
+        images=torch.full((1, spec.channels, spec.size, spec.size), 0.5),
+        roi=torch.ones((1, 1, spec.size, spec.size), dtype=torch.bool),
+        position=torch.full((1,), 0.5),
+        spacing=torch.ones((1, 2)),
+        modality=(spec.modalities,),
+        scan_ids=("blank",),
+        seeds=torch.zeros(1, dtype=torch.int64),
+    )
+    known = {f"map:{name}" for name in method.explain(network, blank).maps}
+    for name in sorted(wanted - known):
+        raise BadInput(
+            f"scoring.rule={name}: {method.name} makes no such map; its own maps: {', '.join(sorted(known)) or 'none'}"
+        )
 
 
 def _claim(out: Path, identity: Mapping[str, Any], resume: bool) -> None:
