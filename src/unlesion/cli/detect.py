@@ -140,9 +140,8 @@ def command(
 
     page = build_report(out)
     console.tell(f"{out / 'scores.csv'}: {len(entries) - len(problems)} scans; look at {page}")
-    failures.settle(
-        f"{len(problems)} of {len(entries)} scans could not be used (named above); the others are in {out}"
-    )
+    others = f"; the others are in {out}" if len(problems) < len(entries) else ""
+    failures.settle(f"{len(problems)} of {len(entries)} scans could not be used (named above){others}")
 
 
 def _digest_of(run: Path) -> str:

@@ -22,7 +22,6 @@ from unlesion.detector import Detector
 from unlesion.errors import BadInput
 from unlesion.files import read_json, write_json
 from unlesion.methods.base import InputSpec, Method
-from unlesion.methods.batch import Batch
 from unlesion.methods.registry import get_method, preset_settings
 from unlesion.networks.condition import condition_name
 from unlesion.prepare import (
@@ -40,9 +39,9 @@ from unlesion.scoring import ScanEvidence, ScoringConfig
 from unlesion.seeds import seed_of
 from unlesion.settings import merged, nested, validated
 from unlesion.sweep import sweep
-from unlesion.training.budget import steps_per_stage
 from unlesion.training.config import TrainingConfig
 from unlesion.training.history import History
+from unlesion.training.refusing import expected_input, refuse_early
 from unlesion.training.repeat import command_line, repeat_words
 from unlesion.training.scorers import scorers_of
 from unlesion.training.source import SliceSource
@@ -156,7 +155,7 @@ def train(
         # As JSON gives it back, so that it can be compared with what was begun.
         "scoring": json.loads(json.dumps(scoring, default=str)),
     }
-    _refuse_early(method_class(config, _expected(healthy, the_recipe)), steps, wanted.rule, resume=resume)
+    refuse_early(method_class(config, expected_input(healthy, the_recipe)), steps, wanted.rule, resume=resume)
     _claim(out, identity, resume)
     own_store = store is None
     if store is None:
@@ -316,51 +315,6 @@ def _recipe(
             f"{recipe.name!r} ({recipe.digest}); prepare again or leave --recipe out"
         )
     return recipe
-
-
-def _expected(cohort: Cohort, recipe: Recipe) -> InputSpec:
-    """What the images will look like, unless scans turn out to be unusable."""
-    entries = tuple(cohort)
-    return InputSpec(
-        channels=len(entries[0].modality),
-        size=recipe.size,
-        modalities=entries[0].modality,
-        conditions=tuple(sorted({condition_name(entry.modality) for entry in entries})),
-    )
-
-
-def _refuse_early(method: Method, steps: str | int | None, rule: str, *, resume: bool) -> None:
-    """Complain about settings that do not work before anything is prepared or written."""
-    stages = method.stages()
-    if steps is not None and stages:
-        steps_per_stage(steps, {stage.name: stage.share for stage in stages})
-    with torch.random.fork_rng(devices=[]):
-        network = method.build()
-        # It may read files that the settings name; of them, an interrupted training has what it needs.
-        if stages and stages[0].before is not None and not resume:
-            stages[0].before(network)
-        maps = {part for part in rule.split("*") if part.startswith("map:")}
-        if maps - set(str(method.native.get("rule", "residual")).split("*")):
-            _refuse_maps(method, network, maps)
-
-
-def _refuse_maps(method: Method, network: torch.nn.Module, wanted: set[str]) -> None:
-    """Complain about maps that the method does not make; which it makes is seen on a blank image."""
-    spec = method.spec
-    blank = Batch(
-        images=torch.full((1, spec.channels, spec.size, spec.size), 0.5),
-        roi=torch.ones((1, 1, spec.size, spec.size), dtype=torch.bool),
-        position=torch.full((1,), 0.5),
-        spacing=torch.ones((1, 2)),
-        modality=(spec.modalities,),
-        scan_ids=("blank",),
-        seeds=torch.zeros(1, dtype=torch.int64),
-    )
-    known = {f"map:{name}" for name in method.explain(network, blank).maps}
-    for name in sorted(wanted - known):
-        raise BadInput(
-            f"scoring.rule={name}: {method.name} makes no such map; its own maps: {', '.join(sorted(known)) or 'none'}"
-        )
 
 
 def _claim(out: Path, identity: Mapping[str, Any], resume: bool) -> None:
