@@ -10,6 +10,7 @@ from typing import Any
 from unlesion.calibration import Calibration, CalibrationBuilder
 from unlesion.detector import Detector, roi_of
 from unlesion.errors import BadInput
+from unlesion.methods.own_maps import refuse_unknown_maps
 from unlesion.progress import Bars, silent
 from unlesion.scans import Cohort, Entry
 from unlesion.scoring import ScoringConfig, make_scorer
@@ -28,11 +29,12 @@ def with_scoring(detector: Detector, over: Mapping[str, Any]) -> Detector:
         over: settings by dotted name, such as {"post.median_mm": 5}.
 
     Raises:
-        BadInput: an unknown setting or value, or one that needs the training scans.
+        BadInput: an unknown setting, value or map, or one that needs the training scans.
     """
     old = detector.scorers["native"]
     values = merged(old.config.model_dump(mode="json"), nested(over))
     scorer = make_scorer(validated(ScoringConfig, values, what="scoring"))
+    refuse_unknown_maps(detector.method, detector.network, scorer.config.rule)
     if scorer.needs_fit:
         for name in _LEARNT:
             if getattr(scorer.config, name) != getattr(old.config, name):

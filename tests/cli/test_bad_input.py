@@ -260,13 +260,18 @@ def test_unknown_verbs_and_options_are_bad_input(unlesion: Command) -> None:
     assert unlesion("methods", "--yaml").code == 2
 
 
-def test_codes_are_not_asked_of_a_method_without_any(
-    unlesion: Command, trained: Path, pictures: Path, tmp_path: Path
+@pytest.mark.parametrize(
+    ("setting", "complaint"),
+    [
+        ("scoring.scan=latent-w2", "scoring.scan=latent-w2: dae gives no distribution"),
+        ("scoring.rule=map:nope", "scoring.rule=map:nope: dae makes no such map"),
+    ],
+)
+def test_calibrating_does_not_ask_for_what_the_method_does_not_make(
+    unlesion: Command, trained: Path, pictures: Path, tmp_path: Path, setting: str, complaint: str
 ) -> None:
-    said = unlesion(
-        "calibrate", trained, pictures, "--set", "scoring.scan=latent-w2", "--out", tmp_path / "out"
-    )
+    said = unlesion("calibrate", trained, pictures, "--set", setting, "--out", tmp_path / "out")
     assert said.code == 2
-    assert "scoring.scan=latent-w2: dae gives no distribution" in said.complaint
+    assert complaint in said.complaint
     assert "warning" not in said.err
     assert not (tmp_path / "out").exists()
