@@ -10,14 +10,16 @@ import torch
 from torch import Tensor, nn
 
 from unlesion.errors import BadInput
+from unlesion.methods.anatomy.code_losses import leak, recovery_error
 from unlesion.methods.anatomy.corruption import corrupted, edges_of
 from unlesion.methods.anatomy.dal_config import DALConfig
 from unlesion.methods.anatomy.dal_network import CEILING, DALNetwork, Redrawn
-from unlesion.methods.anatomy.views import Views, channels_apart, joined, make_views
+from unlesion.methods.anatomy.views import channels_apart, joined, make_views
 from unlesion.methods.base import Method, Phase, Stage, StepContext
 from unlesion.methods.batch import Batch, Evidence
 from unlesion.methods.rates import cosine
 from unlesion.methods.sizes import coarsest_grid
+from unlesion.networks.agreement import most_alike
 from unlesion.networks.draws import normal
 from unlesion.networks.film import FilmRecoupler
 from unlesion.networks.hinge import hinge_critic_loss, hinge_deception_loss
@@ -31,10 +33,11 @@ from unlesion.networks.regrade import regraded
 from unlesion.networks.roi import roi_mean
 from unlesion.networks.similarity_loss import similarity_loss
 from unlesion.networks.tissue_prior import TissuePrior
-from unlesion.networks.warp import random_warp
 
 # Evidence is divided by this quantile of healthy pixels before it is added up.
 HEALTHY_QUANTILE = 0.99
+# The code is read again off so much of the roi, where the drawing is most like the scan.
+TRUSTED = 0.9
 
 
 class DisentangledAnatomy(Method):
@@ -180,9 +183,11 @@ class DisentangledAnatomy(Method):
             )
         terms["kl"] = config.kl * kl_to_standard(mean, log_variance)
         if config.code_recovery:
-            terms["code"] = config.code_recovery * self._code_error(network, views, anatomy, context)
+            terms["code"] = config.code_recovery * recovery_error(
+                network, anatomy.chunk(2)[0], views.roi, numbers=config.code, generator=context.generator
+            )
         if config.leak:
-            terms["leak"] = config.leak * self._leak(network, anatomy, both, roi, mean, context)
+            terms["leak"] = config.leak * leak(network, anatomy, both, roi, mean, generator=context.generator)
         return {"loss": torch.stack(list(terms.values())).sum(), **terms}
 
     def _anatomy(
@@ -208,32 +213,6 @@ class DisentangledAnatomy(Method):
         """Cross entropy and soft Dice of both views against the prior of the one."""
         wanted = torch.cat([tissues, tissues])
         return cross_entropy(logits, wanted, roi) + soft_dice_loss(logits.softmax(1), wanted, roi)
-
-    def _code_error(self, network: DALNetwork, views: Views, anatomy: Tensor, context: StepContext) -> Tensor:
-        """How far a random code is from what is read off the first view's anatomy drawn with it."""
-        first = anatomy.chunk(2)[0].detach()
-        shape = (len(first), self.config.code)
-        wanted = normal(shape, generator=context.generator, device=first.device)
-        drawn = network.recoupler(first, wanted) * views.roi
-        found, _ = network.imaging(first, drawn, views.roi)
-        return (found - wanted).abs().mean()
-
-    def _leak(
-        self,
-        network: DALNetwork,
-        anatomy: Tensor,
-        images: Tensor,
-        roi: Tensor,
-        mean: Tensor,
-        context: StepContext,
-    ) -> Tensor:
-        """How far a code moves when its image is warped."""
-        planes = torch.cat([anatomy.detach(), images, roi.to(images.dtype)], dim=1)
-        warped = random_warp(planes, generator=context.generator)
-        inside = warped[:, -1:] > 0.5
-        classes = torch.cat([1.0 - inside.float(), warped[:, 1:-2]], dim=1)
-        moved, _ = network.imaging(classes, warped[:, -2:-1], inside)
-        return (moved - mean).abs().mean()
 
     def _temperature(self, progress: float) -> float:
         end = self.config.temperature
@@ -357,7 +336,7 @@ class DisentangledAnatomy(Method):
         code = self._code(network, anatomy, images, roi)
         drawn = self._draw(network, restored, code, images) * roi
         for _ in range(config.robust):
-            trusted = self._agreeing(images, drawn, roi)
+            trusted = most_alike(images, drawn, roi, share=TRUSTED)
             mixed = torch.where(trusted, images, drawn)
             code = self._code(network, torch.where(trusted, anatomy, restored), mixed, roi)
             drawn = self._draw(network, restored, code, images) * roi
@@ -371,16 +350,6 @@ class DisentangledAnatomy(Method):
             healthy=self._graded(drawn, images, restored, roi),
             disagreement=disagreement(logits.softmax(1), found.softmax(1)) * roi[:, 0],
         )
-
-    def _agreeing(self, images: Tensor, drawn: Tensor, roi: Tensor) -> Tensor:
-        """(B, 1, ...) bool: the nine tenths of the roi where the drawing is most like the scan."""
-        residual = (images - drawn).abs().mean(1, keepdim=True)
-        out = torch.ones_like(roi)
-        for row in range(len(images)):
-            inside = residual[row][roi[row]]
-            if inside.numel():
-                out[row] = residual[row] <= torch.quantile(inside, 0.9)
-        return out
 
     def _graded(self, drawn: Tensor, images: Tensor, anatomy: Tensor, roi: Tensor) -> Tensor:
         """Grey values fitted to the scan's, channel by channel."""
