@@ -41,8 +41,8 @@ def store(
 def test_300_steps_on_real_images(store: PreparedStore, tmp_path: Path, seed: int) -> None:
     ra = get_method("ra")
     settings = preset_settings(ra, "tiny")
-    # The published weight of the game. With the presets' milder one both kinds end within a few tenths of a nat of
-    # each other here, on either side; with this one the encoder has to tell them apart.
+    # The published weight of the game. With the presets' milder one redrawn images end within a few tenths of a nat of
+    # real ones here, on either side, and drawn ones up to two nats below; with this one the encoder tells them apart.
     config = ra.config_for("tiny").model_copy(update={"repulsion": PUBLISHED_REPULSION})
     method = ra(config, InputSpec(size=settings["image_size"]))
     torch.manual_seed(seed)
