@@ -20,6 +20,7 @@ from unlesion.files import read_json, whole_file, write_json, write_text
 from unlesion.methods.base import InputSpec, Method
 from unlesion.methods.batch import Batch
 from unlesion.methods.registry import get_method, read_card
+from unlesion.networks.precision import flushed_denormals
 from unlesion.prepare import Prepared, Recipe
 from unlesion.scans import Scan
 from unlesion.scoring import ScanEvidence, Scorer, ScoringConfig, make_scorer, remove_small
@@ -99,7 +100,7 @@ class Detector:
         maps: dict[str, NDArray[np.float32]] = {}
         latent: dict[str, NDArray[np.float32]] = {}
         for where, batch in batches_of(prepared, seed=self.seed):
-            with torch.no_grad():
+            with torch.no_grad(), flushed_denormals():
                 found = self.method.explain(network, batch.to(device))
             if found.healthy is not None:
                 healthy = images.copy() if healthy is None else healthy

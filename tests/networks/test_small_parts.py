@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import platform
+
 import pytest
 import torch
 from torch import nn
@@ -10,7 +12,7 @@ from unlesion.networks.channels import combine_channels
 from unlesion.networks.draws import normal, uniform
 from unlesion.networks.layers import layer
 from unlesion.networks.modes import asking
-from unlesion.networks.precision import in_bfloat16
+from unlesion.networks.precision import flushed_denormals, in_bfloat16
 from unlesion.networks.roi import roi_mean, roi_sum
 
 
@@ -39,11 +41,38 @@ def test_draws_repeat() -> None:
         assert torch.equal(first, second)
 
 
-def test_bfloat16_is_taken_where_asked_for_or_where_it_pays(monkeypatch: pytest.MonkeyPatch) -> None:
-    for there in (False, True):
-        monkeypatch.setattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", lambda there=there: there)
-        assert in_bfloat16("bf16", "cpu") and not in_bfloat16("32", "cpu")
-        assert in_bfloat16("auto", "cpu") is there
+@pytest.mark.parametrize(
+    ("machine", "onednn", "avx512_bf16", "amx", "pays"),
+    [
+        ("x86_64", False, False, False, False),
+        # AVX-512 without instructions for bfloat16: oneDNN emulates it.
+        ("x86_64", True, False, False, False),
+        ("x86_64", True, True, False, True),
+        ("AMD64", True, False, True, True),
+        ("aarch64", True, False, False, True),
+    ],
+)
+def test_bfloat16_is_taken_where_asked_for_or_where_it_pays(
+    monkeypatch: pytest.MonkeyPatch, machine: str, onednn: bool, avx512_bf16: bool, amx: bool, pays: bool
+) -> None:
+    monkeypatch.setattr(platform, "machine", lambda: machine)
+    monkeypatch.setattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", lambda: onednn)
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: avx512_bf16)
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: amx)
+    assert in_bfloat16("bf16", "cpu") and not in_bfloat16("32", "cpu")
+    assert in_bfloat16("auto", "cpu") is pays
+
+
+def test_denormals_are_flushed_within_a_block_and_come_back() -> None:
+    tiny = torch.full((64,), 1e-39)
+    assert (tiny * 1.0 > 0).all()
+    with flushed_denormals():
+        assert (tiny * 1.0 == 0).all()
+        with flushed_denormals():
+            pass
+        # Still: an inner block leaves what it found.
+        assert (tiny * 1.0 == 0).all()
+    assert (tiny * 1.0 > 0).all()
 
 
 def test_asking_gives_back_every_modules_mode() -> None:

@@ -27,7 +27,7 @@ class MethodSpec(_Part):
         set: settings as in `--set`, such as "method.beta=2".
         seeds: its own, instead of the grid's.
         minutes: its own budget, instead of the grid's; or
-        steps: the same in steps.
+        steps: the same in steps: a total, or "stage=N,stage=N".
     """
 
     name: str
@@ -36,7 +36,7 @@ class MethodSpec(_Part):
     set: tuple[str, ...] = ()
     seeds: tuple[int, ...] | None = None
     minutes: float | None = None
-    steps: int | None = None
+    steps: int | str | None = None
 
 
 class CohortSpec(_Part):
@@ -75,7 +75,7 @@ class Budget(NamedTuple):
     """What a training may take: one of the two, the other is None."""
 
     minutes: float | None
-    steps: int | None
+    steps: int | str | None
 
 
 class BenchSpec(_Part):

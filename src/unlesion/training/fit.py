@@ -20,7 +20,7 @@ from torch import nn
 
 from unlesion.errors import UnlesionError
 from unlesion.methods.base import Stage
-from unlesion.networks.precision import in_bfloat16
+from unlesion.networks.precision import flushed_denormals, in_bfloat16
 from unlesion.progress import Bars
 from unlesion.training.budget import steps_per_stage
 from unlesion.training.checkpoints import SafeCheckpointIO
@@ -81,7 +81,12 @@ def fit_stages(
     history = History(run / "history.csv", list(shares))
     checkpoint = run / "checkpoints" / "last.safetensors"
     precision = _precision(config.precision, device)
-    with bars("train", None) as advance, _first_interrupt_waits() as interrupted, _quiet_lightning():
+    with (
+        bars("train", None) as advance,
+        _first_interrupt_waits() as interrupted,
+        _quiet_lightning(),
+        flushed_denormals(),
+    ):
         reporter = _Reporter(history, checkpoint, config.checkpoint_seconds, advance, interrupted)
         task = StagedTask(
             network=network,
