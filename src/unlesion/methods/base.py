@@ -138,8 +138,8 @@ class Method(ABC):
         draws_healthy: False for methods that draw no healthy image.
         codes_distribution: True for methods whose latent evidence has `mu` and `log_sigma` of the image's code
             and `mu_redrawn` and `log_sigma_redrawn` of the healthy image's, for latent scan scores.
-        channels_last: whether training on a CPU keeps channels beside each other in memory; it speeds up plain
-            convolutions and slows down group normalisation.
+        channels_last: whether training in bfloat16 on a CPU keeps channels beside each other in memory, as training in
+            float32 always does; it speeds up plain convolutions and slows down group normalisation.
     """
 
     name: ClassVar[str]

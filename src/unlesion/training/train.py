@@ -24,6 +24,7 @@ from unlesion.files import read_json, write_json
 from unlesion.methods.base import InputSpec, Method
 from unlesion.methods.registry import get_method, preset_settings
 from unlesion.networks.condition import condition_name
+from unlesion.networks.precision import in_bfloat16
 from unlesion.prepare import (
     PreparedStore,
     Recipe,
@@ -183,7 +184,8 @@ def train(
     torch.manual_seed(seed_of(seed, "weights"))
     the_method = method_class(config, spec)
     network = the_method.build()
-    if device == "cpu" and the_method.channels_last:
+    # In float32 channels beside each other always pay, whatever normalises them.
+    if device == "cpu" and (the_method.channels_last or not in_bfloat16(training.precision, device)):
         network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     network = network.to(device)
     source = SliceSource(

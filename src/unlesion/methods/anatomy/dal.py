@@ -83,7 +83,7 @@ class DisentangledAnatomy(Method):
         "paper": {"image_size": 224, "batch": 16},
     }  # fmt: skip
     native = {"rule": "map:fused"}
-    # Instance normalisation and the small widths are slower so.
+    # Instance normalisation and the small widths are slower so in bfloat16.
     channels_last = False
     Config = DALConfig
     config: DALConfig

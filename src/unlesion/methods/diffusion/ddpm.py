@@ -94,7 +94,7 @@ class DDPM(Method):
         },
         "paper": {"image_size": 96, "batch": 32},
     }  # fmt: skip
-    # Half of its layers are group normalisation: training steps of `cpu` are shorter so on a CPU.
+    # Half of its layers are group normalisation: in bfloat16 training steps of `cpu` are shorter so on a CPU.
     channels_last = False
     native: ClassVar[Mapping[str, Any]] = {"rule": "residual"}
     Config: ClassVar[type[MethodConfig]] = DiffusionConfig
