@@ -88,7 +88,7 @@ def calibrate_detector(
                 subject = swept.entry.subject or swept.entry.key
                 for name, (after, _, score) in maps.items():
                     assert roi is not None
-                    builders[name].add(subject, after, roi, score)
+                    builders[name].add(subject, after, roi, score, modality=swept.scan.modality)
             advance(note=swept.entry.key)
     if len(entries) and len(failures) == len(entries):
         failures.settle(f"no healthy scan could be used; the first: {failures.found[0].message}")

@@ -154,6 +154,8 @@ class Detector:
         if calibration is None:
             warnings.append("the run is not calibrated: no p-value, no threshold, no lesions")
         else:
+            # A scan is held against healthy ones of its own modality, where the run knows several.
+            calibration = calibration.of(scan.modality)
             threshold = calibration.thresholds[rate]
             p_value = calibration.p_value(score)
             alpha, supported = self._alpha(calibration, alpha)

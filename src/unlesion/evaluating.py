@@ -114,6 +114,7 @@ def evaluated(
         units=Units(offset=tuple(prepared.intensity.offset), scale=tuple(prepared.intensity.scale)),
         spacing=scan.grid.spacing if scan.grid.spacing_known else None,
         assumed_width_mm=detector.assumed_width_mm(scan.modality),
+        modality=scan.modality,
     )
 
 

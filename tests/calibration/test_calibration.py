@@ -55,6 +55,36 @@ def test_subjects_weigh_the_same_however_many_voxels_they_have() -> None:
     assert not (loud > built(maps).thresholds["fpr_005"]).any()
 
 
+def test_modalities_are_counted_apart_and_together() -> None:
+    generator = np.random.default_rng(1)
+    scans = [
+        (f"{kind}{i % 4}", kind, (scale * generator.random((12, 12, 1))).astype(np.float32))
+        for kind, scale in (("T1", 1.0), ("CXR", 10.0))
+        for i in range(8)
+    ]
+
+    def of(rows: list[tuple[str, str, np.ndarray]], *, named: bool) -> Calibration:
+        builder = CalibrationBuilder()
+        for subject, kind, scan in rows:
+            modality = (kind.lower(),) if named else ()
+            builder.add(subject, scan, np.ones(scan.shape, bool), float(scan.max()), modality=modality)
+        return builder.finish()
+
+    mixed = of(scans, named=True)
+    assert set(mixed.parts) == {"T1", "CXR"}
+    for kind in ("T1", "CXR"):
+        alone = of([row for row in scans if row[1] == kind], named=True)
+        assert alone.parts == {} and mixed.of((kind,)) == alone == mixed.of((kind.lower(),))
+    # Both together are what they were before anybody looked at modalities.
+    whole = of(scans, named=False)
+    assert mixed.thresholds == whole.thresholds and sorted(mixed.scores) == sorted(whole.scores)
+    assert mixed.of(("FLAIR",)) is mixed and mixed.n_scans == 16
+    # A T1 scan that is unusual for T1 is not so among chests.
+    assert mixed.of(("T1",)).p_value(2.0) == 1 / 5 < mixed.p_value(2.0)
+    assert Calibration.from_json(json.loads(json.dumps(mixed.to_json()))) == mixed
+    assert "parts" not in whole.to_json()
+
+
 def test_order_of_scans_does_not_matter() -> None:
     generator = np.random.default_rng(0)
     scans = [(f"s{i % 3}", generator.random((8, 8, 1)).astype(np.float32)) for i in range(9)]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -83,10 +84,51 @@ def test_train_and_detect_on_both_kinds(unlesion: Command, mixed: Path, tmp_path
     assert np.corrcoef(image[4:-4, 8:-8].ravel(), healthy[4:-4, 8:-8].ravel())[0, 1] > 0.5
     said = unlesion("evaluate", run, mixed, "--split", "test", "--out", tmp_path / "measured", "--jobs", 1)
     assert said.code == 0, said.err
+    check_each_kind_has_its_own_thresholds(unlesion, saved, run, mixed, out, tmp_path)
     detector, other = Detector.load(run), Detector.load(tmp_path / "from-store")
     assert detector.method.spec.conditions == other.method.spec.conditions == ("CXR", "T1")
     check_each_kind_has_its_own_steps(detector, mixed, PreparedStore.open(store))
     check_unseen_modality(unlesion, run, mixed, tmp_path)
+
+
+def check_each_kind_has_its_own_thresholds(
+    unlesion: Command, saved: dict[str, Any], run: Path, mixed: Path, out: Path, folder: Path
+) -> None:
+    """As if the run had been calibrated on that modality alone, without anybody asking for it."""
+    parts = saved["calibration"]["native"]["parts"]
+    assert {name: part["n_subjects"] for name, part in parts.items()} == {"T1": 3, "CXR": 3}
+    assert parts["T1"]["thresholds"] != parts["CXR"]["thresholds"]
+    for kind in ("T1", "CXR"):
+        found = json.loads((out / f"{kind}-10" / "detection.json").read_text())
+        assert found["threshold"] == parts[kind]["thresholds"]["fpr_001"]
+        assert found["p_value"] >= 1 / 4
+        only, again = folder / f"only-{kind}", folder / f"again-{kind}"
+        chosen = ("--where", f"modality={kind}", "--where", "split=val")
+        said = unlesion("calibrate", run, mixed, *chosen, "--out", only, "--jobs", 1)
+        assert said.code == 0, said.err
+        alone = json.loads((only / "detector.json").read_text())["calibration"]["native"]
+        assert alone["thresholds"] == parts[kind]["thresholds"] and "parts" not in alone
+        said = unlesion(
+            "evaluate",
+            run,
+            mixed,
+            "--split",
+            "test",
+            "--where",
+            f"modality={kind}",
+            "--out",
+            again,
+            "--jobs",
+            1,
+        )
+        assert said.code == 0, said.err
+        used = json.loads((again / "metrics.json").read_text())["calibration"]["native"]
+        assert used["thresholds"] == parts[kind]["thresholds"] and used["subjects"] == 3
+    both = json.loads((folder / "measured" / "metrics.json").read_text())["calibration"]["native"]
+    assert set(both["parts"]) == {"T1", "CXR"} and both["subjects"] == 6
+    assert "CXR: 3 subjects, T1: 3 subjects" in (run / "report.html").read_text()
+    # What a terminal breaks into lines is whole here.
+    assert "of CXR, the fewest of 2 modalities" in unlesion("doctor", run, "--json").out
 
 
 def check_each_kind_has_its_own_steps(detector: Detector, mixed: Path, store: PreparedStore) -> None:

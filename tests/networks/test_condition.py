@@ -5,7 +5,8 @@ import torch
 from torch import nn
 
 from unlesion.errors import BadInput
-from unlesion.networks.condition import Conditionable, condition_name, one_hot, with_numbers, with_planes
+from unlesion.modality import condition_name
+from unlesion.networks.condition import Conditionable, one_hot, with_numbers, with_planes
 
 KNOWN = ("CXR", "T1", "T1+FLAIR")
 

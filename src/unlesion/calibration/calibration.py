@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from unlesion.calibration.codes import N_CODES, Counts, encode, threshold_below
 from unlesion.errors import BadInput
+from unlesion.modality import condition_name
 
 RATES: Mapping[str, float] = {"fpr_0001": 0.001, "fpr_0005": 0.005, "fpr_001": 0.01, "fpr_005": 0.05}
 """The healthy false-positive rates that have a threshold, by name."""
@@ -28,11 +29,17 @@ class Calibration:
             exceeds (mean over subjects of each subject's share inside the roi).
         scores: the scan scores, a group per subject. The subjects' names are not kept.
         n_scans: number of healthy scans.
+        parts: where the healthy scans were of several modalities, what those of each say, by `condition_name`.
     """
 
     thresholds: Mapping[str, float]
     scores: tuple[tuple[float, ...], ...]
     n_scans: int
+    parts: Mapping[str, Calibration] = field(default_factory=dict)
+
+    def of(self, modality: Sequence[str]) -> Calibration:
+        """What healthy scans of that modality say, where there were several; else what all say."""
+        return self.parts.get(condition_name(modality), self)
 
     @property
     def n_subjects(self) -> int:
@@ -99,6 +106,7 @@ class Calibration:
             "scores": [list(group) for group in self.scores],
             "n_subjects": self.n_subjects,
             "n_scans": self.n_scans,
+            **({"parts": {name: part.to_json() for name, part in self.parts.items()}} if self.parts else {}),
         }
 
     @classmethod
@@ -112,11 +120,13 @@ class Calibration:
             scores = tuple(tuple(float(s) for s in group) for group in saved["scores"])
             thresholds = {name: float(saved["thresholds"][name]) for name in RATES}
             n_scans = int(saved["n_scans"])
+            # Older runs have none.
+            parts = {str(name): cls.from_json(part) for name, part in saved.get("parts", {}).items()}
         except (KeyError, TypeError, AttributeError) as error:
             raise ValueError("not a calibration") from error
         if not scores or not all(scores):
             raise ValueError("a calibration without healthy subjects")
-        return cls(thresholds=thresholds, scores=scores, n_scans=n_scans)
+        return cls(thresholds=thresholds, scores=scores, n_scans=n_scans, parts=parts)
 
 
 class CalibrationBuilder:
@@ -126,11 +136,18 @@ class CalibrationBuilder:
     """
 
     def __init__(self) -> None:
-        self._counts: dict[str, Counts] = {}
-        self._scores: dict[str, list[float]] = {}
+        # By modality, then by subject.
+        self._counts: dict[str, dict[str, Counts]] = {}
+        self._scores: dict[str, dict[str, list[float]]] = {}
 
     def add(
-        self, subject: str, anomaly: NDArray[Any], roi: NDArray[np.bool_], score: float
+        self,
+        subject: str,
+        anomaly: NDArray[Any],
+        roi: NDArray[np.bool_],
+        score: float,
+        *,
+        modality: Sequence[str] = (),
     ) -> CalibrationBuilder:
         """Take in one healthy scan.
 
@@ -139,6 +156,7 @@ class CalibrationBuilder:
             anomaly: the map, after post-processing, on the scan's own grid.
             roi: the same shape, the region that counts.
             score: the scan score.
+            modality: of the scan, per channel; scans of several modalities are also counted apart.
 
         Raises:
             ValueError: shapes differ, or a value is not a number.
@@ -147,29 +165,50 @@ class CalibrationBuilder:
             raise ValueError(f"map of shape {anomaly.shape}, roi of shape {roi.shape}")
         if math.isnan(score):
             raise ValueError("the scan score is not a number")
-        counts = Counts.of(encode(anomaly[roi]))
-        known = self._counts.get(subject)
-        self._counts[subject] = counts if known is None else Counts.sum((known, counts))
-        self._scores.setdefault(subject, []).append(float(score))
+        kind = condition_name(modality)
+        counts = self._counts.setdefault(kind, {})
+        _count(counts, subject, Counts.of(encode(anomaly[roi])))
+        self._scores.setdefault(kind, {}).setdefault(subject, []).append(float(score))
         return self
 
     def finish(self) -> Calibration:
-        """Thresholds and scores.
+        """Thresholds and scores, of all scans and, where there are several modalities, of each.
 
         Raises:
             BadInput: there was no healthy scan, or none with any voxel in its roi.
         """
-        with_voxels = [counts for counts in self._counts.values() if counts.total]
-        if not with_voxels:
-            raise BadInput(
-                "no healthy scan with a region of interest to calibrate on; give healthy rows in split 'val' "
-                "(see the columns label and split, and --where)"
-            )
-        return Calibration(
-            thresholds=thresholds_of(with_voxels),
-            scores=tuple(tuple(group) for group in self._scores.values()),
-            n_scans=sum(len(group) for group in self._scores.values()),
+        counts: dict[str, Counts] = {}
+        scores: dict[str, list[float]] = {}
+        for kind, subjects in self._counts.items():
+            for subject, own in subjects.items():
+                _count(counts, subject, own)
+                scores.setdefault(subject, []).extend(self._scores[kind][subject])
+        whole = _calibration(counts, scores)
+        if len(self._counts) < 2:
+            return whole
+        seen = {kind: own for kind, own in sorted(self._counts.items()) if any(c.total for c in own.values())}
+        return replace(
+            whole, parts={kind: _calibration(own, self._scores[kind]) for kind, own in seen.items()}
         )
+
+
+def _count(table: dict[str, Counts], subject: str, counts: Counts) -> None:
+    known = table.get(subject)
+    table[subject] = counts if known is None else Counts.sum((known, counts))
+
+
+def _calibration(counts: Mapping[str, Counts], scores: Mapping[str, Sequence[float]]) -> Calibration:
+    with_voxels = [own for own in counts.values() if own.total]
+    if not with_voxels:
+        raise BadInput(
+            "no healthy scan with a region of interest to calibrate on; give healthy rows in split 'val' "
+            "(see the columns label and split, and --where)"
+        )
+    return Calibration(
+        thresholds=thresholds_of(with_voxels),
+        scores=tuple(tuple(group) for group in scores.values()),
+        n_scans=sum(len(group) for group in scores.values()),
+    )
 
 
 def thresholds_of(subjects: Sequence[Counts]) -> dict[str, float]:

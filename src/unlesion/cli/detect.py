@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import hashlib
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -26,6 +27,7 @@ from unlesion.errors import BadInput, UnlesionError
 from unlesion.files import read_json, whole_file
 
 if TYPE_CHECKING:
+    from unlesion.calibration import Calibration
     from unlesion.detection import Detection
     from unlesion.scans import Entry, Scan
 
@@ -62,7 +64,6 @@ def command(
     from unlesion.detection import write_detection
     from unlesion.detector import Detector
     from unlesion.prepare.item import fingerprint
-    from unlesion.report import write_preview
     from unlesion.sweep import Failures, sweep
 
     if rate not in RATES:
@@ -94,7 +95,6 @@ def command(
     todo = [entry for entry in entries if not _done(out / entry.key, marks[entry.key])]
     if len(todo) < len(entries):
         console.tell(f"{len(entries) - len(todo)} of {len(entries)} scans are done already")
-    scale = None if calibration is None else 2.0 * calibration.thresholds["fpr_001"]
     failures = Failures(console.warn)
     where_to_run = pick_device(device)
     # A process takes longer to start than a scan or two take to read.
@@ -114,8 +114,8 @@ def command(
                             device=where_to_run,
                         )
 
-                        def preview(folder: Path, scan: Scan = swept.scan, found: Detection = found) -> None:
-                            write_preview(folder / "preview.png", scan, found, calibration=calibration)
+                        own = None if calibration is None else calibration.of(swept.scan.modality)
+                        preview = partial(_preview, scan=swept.scan, found=found, calibration=own)
 
                         write_detection(
                             found,
@@ -123,7 +123,7 @@ def command(
                             out / key,
                             run=str(run),
                             recipe=detector.recipe.digest,
-                            scale=scale,
+                            scale=None if own is None else 2.0 * own.thresholds["fpr_001"],
                             mark=marks[key],
                             also=preview,
                         )
@@ -142,6 +142,12 @@ def command(
     console.tell(f"{out / 'scores.csv'}: {len(entries) - len(problems)} scans; look at {page}")
     others = f"; the others are in {out}" if len(problems) < len(entries) else ""
     failures.settle(f"{len(problems)} of {len(entries)} scans could not be used (named above){others}")
+
+
+def _preview(folder: Path, *, scan: Scan, found: Detection, calibration: Calibration | None) -> None:
+    from unlesion.report import write_preview
+
+    write_preview(folder / "preview.png", scan, found, calibration=calibration)
 
 
 def _digest_of(run: Path) -> str:

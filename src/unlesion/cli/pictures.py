@@ -22,7 +22,10 @@ def builder_for(detector: Detector) -> GalleryBuilder:
     from unlesion.report import GalleryBuilder
 
     calibration = detector.calibrations.get("native")
-    return GalleryBuilder(threshold=None if calibration is None else calibration.thresholds["fpr_001"])
+    if calibration is None:
+        return GalleryBuilder(threshold=None)
+    parts = {name: part.thresholds["fpr_001"] for name, part in calibration.parts.items()}
+    return GalleryBuilder(threshold=calibration.thresholds["fpr_001"], by_modality=parts)
 
 
 def save_healthy_gallery(

@@ -85,18 +85,21 @@ def _calibration(run: Path, detector: Detector) -> Iterator[Finding]:
             "use `unlesion calibrate` with healthy scans",
         )
         return
-    supported = native.smallest_p <= DEFAULT_ALPHA
-    subjects = f"{native.n_subjects} healthy subject{'' if native.n_subjects == 1 else 's'}"
+    # Where every modality has its own, the one with the fewest subjects says what can be relied on.
+    modality, least = min(native.parts.items(), key=lambda part: part[1].n_subjects, default=("", native))
+    supported = least.smallest_p <= DEFAULT_ALPHA
+    subjects = f"{least.n_subjects} healthy subject{'' if least.n_subjects == 1 else 's'}"
+    subjects += f" of {modality}, the fewest of {len(native.parts)} modalities" if modality else ""
     yield Finding(
         code="run.calibration",
         level="note" if supported else "warning",
         where=(str(run),),
         of=1,
-        what=f"calibrated on {subjects} ({native.n_scans} scans): "
-        f"no p-value below 1/{native.n_subjects + 1} = {native.smallest_p:.3g}"
+        what=f"calibrated on {subjects} ({least.n_scans} scans): "
+        f"no p-value below 1/{least.n_subjects + 1} = {least.smallest_p:.3g}"
         + ("" if supported else f", so nothing is flagged at alpha {DEFAULT_ALPHA:g}"),
         mend="nothing" if supported else "calibrate on more healthy subjects, or ask for a larger --alpha",
-        value=native.smallest_p,
+        value=least.smallest_p,
     )
     odd = [
         name

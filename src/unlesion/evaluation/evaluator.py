@@ -98,6 +98,7 @@ class Evaluator:
         self._strata: dict[Cell, Stratum] = {}
         self._identity: list[str] = []
         self._keys: set[str] = set()
+        self._modalities: set[tuple[str, ...]] = set()
 
     def add(self, scan: EvaluatedScan) -> Row:
         """Take in one scan; returns its row of `scans.csv`.
@@ -113,6 +114,7 @@ class Evaluator:
             raise ValueError(f"{scan.key}: has {sorted(scorings)} maps, others {sorted(self._scorings)}")
         self._scorings = self._scorings or scorings
         self._keys.add(scan.key)
+        self._modalities.add(scan.modality)
         cell = cell_of(scan)
         if cell not in self._strata:
             self._strata[cell] = Stratum({name: self._tally(name) for name in self._scorings})
@@ -155,15 +157,7 @@ class Evaluator:
             "cohort": {**self.cohort, "evaluated": self._evaluated()},
             "sign": self.scoring["native"].sign if "native" in self.scoring else None,
             "scoring": {name: config.model_dump(mode="json") for name, config in self.scoring.items()},
-            "calibration": {
-                name: {
-                    "subjects": c.n_subjects,
-                    "scans": c.n_scans,
-                    "thresholds": dict(c.thresholds),
-                    "smallest_p": c.smallest_p,
-                }
-                for name, c in self.calibrations.items()
-            },
+            "calibration": {name: self._described(c) for name, c in self.calibrations.items()},
             "bootstrap": {"replicates": self.bootstrap.replicates, "seed": self.bootstrap.seed},
             **found.pop("native", {}),
             "healthy": whole.healthy_metrics(self.bootstrap),
@@ -190,6 +184,27 @@ class Evaluator:
     def _tally(self, name: str) -> Tally:
         post = self.scoring[name].post if name in self.scoring else PostConfig()
         return Tally(calibration=self.calibrations.get(name), post=post, alpha=self.alpha)
+
+    def _described(self, calibration: Calibration) -> dict[str, Any]:
+        """What was used: that of the one modality that was evaluated, or all, with a part for each modality."""
+        used = [calibration.of(modality) for modality in sorted(self._modalities)]
+        one = used[0] if len(used) == 1 else calibration
+        words: dict[str, Any] = {
+            "subjects": one.n_subjects,
+            "scans": one.n_scans,
+            "thresholds": dict(one.thresholds),
+            "smallest_p": one.smallest_p,
+        }
+        if one.parts:
+            words["parts"] = {
+                name: {
+                    "subjects": part.n_subjects,
+                    "scans": part.n_scans,
+                    "thresholds": dict(part.thresholds),
+                }
+                for name, part in one.parts.items()
+            }
+        return words
 
     def _evaluated(self) -> str:
         """Changes with the rows, their labels, their roi and their annotation."""

@@ -42,6 +42,7 @@ class EvaluatedScan:
         spacing: mm along rows, columns, slices; None unknown.
         assumed_width_mm: how long the longer side of a picture of unknown spacing is taken to be.
         p_value: of the native score, used where there is no calibration.
+        modality: one name per channel; chooses the calibration where there are several.
     """
 
     key: str
@@ -61,6 +62,7 @@ class EvaluatedScan:
     spacing: tuple[float, float, float] | None = None
     assumed_width_mm: float = ASSUMED_WIDTH_MM
     p_value: float | None = None
+    modality: tuple[str, ...] = ()
 
     @property
     def truth(self) -> Mask | None:

@@ -42,7 +42,6 @@ class Tally:
         self.calibration = calibration
         self.post = post
         self.alpha = alpha
-        self.supported = calibration is None or calibration.smallest_p <= alpha * (1 + 1e-9)
         self.voxels = VoxelCounts()
         self.raw = VoxelCounts()
         self.images = ImageScores()
@@ -94,7 +93,8 @@ class Tally:
                 raw_codes = encode(raw[roi])
                 self.raw.add(scan.subject, Counts.of(raw_codes[inside]), Counts.of(raw_codes[~inside]))
         if self.calibration is not None:
-            row.update(self._at_thresholds(scan, anomaly, values, self.calibration.thresholds))
+            thresholds = self.calibration.of(scan.modality).thresholds
+            row.update(self._at_thresholds(scan, anomaly, values, thresholds))
         elif scan.predicted is not None and name == "native":
             row.update(self._at_lesions(scan, scan.predicted & roi))
         return row
@@ -147,10 +147,12 @@ class Tally:
         return self._ranking_metrics(bootstrap, ("ap",))["ap"]
 
     def _p_value(self, scan: EvaluatedScan, name: str, score: float) -> Row:
-        p_value = self.calibration.p_value(score) if self.calibration is not None else None
+        calibration = None if self.calibration is None else self.calibration.of(scan.modality)
+        p_value = None if calibration is None else calibration.p_value(score)
         if p_value is None and name == "native":
             p_value = scan.p_value
-        flagged = bool(p_value <= self.alpha) if p_value is not None and self.supported else None
+        supported = calibration is None or self._supports(calibration)
+        flagged = bool(p_value <= self.alpha) if p_value is not None and supported else None
         if flagged is not None:
             add_up(self._flagged[scan.label], {scan.subject: np.asarray([float(flagged), 1.0])})
         return {"p_value": p_value, "flagged": flagged}
@@ -337,7 +339,12 @@ class Tally:
     def _why_not_flagged(self, label: str) -> str:
         if self.calibration is None:
             return "no p-values: no calibration on healthy scans"
-        return f"no {label} scans" if self.supported else self.calibration.why_not(self.alpha)
+        parts = [*self.calibration.parts.values()] or [self.calibration]
+        lacking = [part for part in parts if not self._supports(part)]
+        return f"no {label} scans" if len(lacking) < len(parts) else lacking[0].why_not(self.alpha)
+
+    def _supports(self, calibration: Calibration) -> bool:
+        return calibration.smallest_p <= self.alpha * (1 + 1e-9)
 
 
 _RANKINGS: Mapping[str, Callable[[NDArray[Any], NDArray[Any]], NDArray[np.float64]]] = {

@@ -10,13 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from unlesion.errors import BadInput
-
-UNNAMED = "unnamed"
-
-
-def condition_name(modality: Sequence[str]) -> str:
-    """The modality of an image in one word, without regard to case: ("T1", "Flair") is "T1+FLAIR"."""
-    return "+".join(name.upper() or UNNAMED for name in modality)
+from unlesion.modality import UNNAMED, condition_name
 
 
 def one_hot(

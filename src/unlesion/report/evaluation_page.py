@@ -183,7 +183,7 @@ def _headline(metrics: Mapping[str, Any]) -> list[dict[str, str]]:
 def _rates(metrics: Mapping[str, Any]) -> list[dict[str, str]]:
     rows = []
     for name, meant in RATES.items():
-        threshold = look_up(metrics, f"calibration.native.thresholds.{name}")
+        threshold = _threshold(metrics, "native", name)
         value, ends = value_of(metrics, f"realised_fpr.{name}"), interval_of(metrics, f"realised_fpr.{name}")
         if threshold is None and value is None:
             continue
@@ -198,6 +198,12 @@ def _rates(metrics: Mapping[str, Any]) -> list[dict[str, str]]:
     return rows
 
 
+def _threshold(metrics: Mapping[str, Any], scoring: str, rate: str) -> Any:
+    """The threshold of all scans; None where every modality had its own."""
+    calibration = look_up(metrics, f"calibration.{scoring}") or {}
+    return None if calibration.get("parts") else look_up(calibration, f"thresholds.{rate}")
+
+
 def _figures(
     metrics: Mapping[str, Any], rows: Sequence[Mapping[str, str]], curves: Mapping[str, Any]
 ) -> list[dict[str, str]]:
@@ -208,7 +214,7 @@ def _figures(
             by_label[row["label"]].append(score)
     marks = {}
     for scoring in ("native", "shared"):
-        threshold = look_up(metrics, f"calibration.{scoring}.thresholds.fpr_001")
+        threshold = _threshold(metrics, scoring, "fpr_001")
         if isinstance(threshold, int | float):
             marks[scoring] = float(threshold)
     made = (

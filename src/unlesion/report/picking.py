@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from unlesion.evaluation.fidelity import Units
 from unlesion.evaluation.scan import EvaluatedScan
+from unlesion.modality import condition_name
 from unlesion.report.cutting import cut_case
 from unlesion.report.gallery import Gallery, GalleryCase, Kind, as_kind
 from unlesion.report.numbers import percent
@@ -32,13 +33,22 @@ class GalleryBuilder:
     Args:
         threshold: of the map, which 1 % of healthy voxels exceed; None without calibration: then colours
             are fixed by the 99th percentile of the first scan's map.
+        by_modality: the same for modalities that have their own, by `condition_name`.
         each: cases per heading.
         seed: of the random draw, which depends on the scans' names alone, not on their order.
     """
 
-    def __init__(self, *, threshold: float | None, each: int = 4, seed: int = 0) -> None:
+    def __init__(
+        self,
+        *,
+        threshold: float | None,
+        by_modality: Mapping[str, float] | None = None,
+        each: int = 4,
+        seed: int = 0,
+    ) -> None:
         self.calibrated = threshold is not None and threshold > 0
         self.threshold = float(threshold) if threshold is not None and threshold > 0 else None
+        self.by_modality = dict(by_modality or {})
         self.each, self.seed = each, seed
         self._top: dict[Kind, _Top] = {
             "best": _Top(each),
@@ -67,6 +77,7 @@ class GalleryBuilder:
         p_value: float | None = None,
         dice: float | None = None,
         spacing: Sequence[float] = (1.0, 1.0, 1.0),
+        modality: Sequence[str] = (),
     ) -> None:
         """Look at a scan.
 
@@ -87,13 +98,15 @@ class GalleryBuilder:
             p_value: of the scan; printed.
             dice: as measured, printed and ranked by; by default of `found`.
             spacing: mm along rows, columns, slices.
+            modality: one name per channel.
         """
         if self.threshold is None:
             inside = anomaly[roi] if roi.any() else anomaly
             top = float(np.percentile(inside, 99))
             self.threshold = top if top > 0 else 1.0
+        threshold = self.by_modality.get(condition_name(modality), self.threshold)
         if found is None:
-            found = (anomaly > self.threshold) & roi
+            found = (anomaly > threshold) & roi
         anomalous = label != "healthy"
         numbers = _Numbers.of(found, lesions if anomalous else np.zeros_like(found), roi)
         if dice is not None:
@@ -113,7 +126,7 @@ class GalleryBuilder:
                 lesions=lesions,
                 found=found,
                 window=window,
-                threshold=self.threshold or 1.0,
+                threshold=threshold,
                 spacing=spacing,
                 facts=facts,
             )
@@ -164,6 +177,7 @@ class GalleryBuilder:
             p_value=scan.p_value if row is None else row.get("p_value"),
             dice=None if row is None else row.get("dice"),
             spacing=scan.spacing or (1.0, 1.0, 1.0),
+            modality=scan.modality,
         )
 
     def finish(self) -> Gallery:

@@ -146,6 +146,11 @@ def _rates(run: Mapping[str, Any]) -> list[dict[str, str]]:
     return rows
 
 
+def _by_modality(run: Mapping[str, Any]) -> str:
+    parts = look_up(run, "calibration.native.parts") or {}
+    return ", ".join(f"{name}: {count(int(part['n_subjects']), 'subject')}" for name, part in parts.items())
+
+
 def _learnt(run: Mapping[str, Any]) -> list[tuple[str, str]]:
     record = run.get("record") or {}
     minutes, seconds = record.get("minutes"), record.get("fit_seconds")
@@ -159,6 +164,7 @@ def _learnt(run: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("images per second", plain(speed) if isinstance(speed, int | float) else None),
         ("device", " ".join(str(v) for v in (record.get("device"), record.get("precision")) if v)),
         ("calibrated on", look_up(run, "record.calibration_cohort")),
+        ("calibrated for each modality", _by_modality(run)),
     ]
     return [(name, str(value)) for name, value in pairs if value not in (None, "")]
 

@@ -6,7 +6,7 @@ import torch
 
 from unlesion.methods.base import InputSpec, Method
 from unlesion.methods.own_maps import refuse_unknown_maps
-from unlesion.networks.condition import condition_name
+from unlesion.modality import condition_name
 from unlesion.prepare import Recipe
 from unlesion.scans import Cohort
 from unlesion.training.budget import steps_per_stage

@@ -23,7 +23,7 @@ from unlesion.errors import BadInput
 from unlesion.files import read_json, write_json
 from unlesion.methods.base import InputSpec, Method
 from unlesion.methods.registry import get_method, preset_settings
-from unlesion.networks.condition import condition_name
+from unlesion.modality import condition_name
 from unlesion.networks.precision import in_bfloat16
 from unlesion.prepare import (
     PreparedStore,
