@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageOps
 
 from unlesion.scans import read_scan, write_binary, write_float, write_picture
 
@@ -48,6 +48,22 @@ def test_jpeg(name, save_picture):
     pixels = np.add.outer(np.arange(64), np.arange(48)).astype(np.uint8)
     scan = read_scan(save_picture(name, pixels, quality=95))
     assert np.abs(scan.voxels[0, :, :, 0] - pixels).max() < 4
+
+
+@pytest.mark.parametrize("name", ["x.jpg", "x.png", "x.tif"])
+@pytest.mark.parametrize("orientation", [*range(1, 9), 0, 99])
+def test_pictures_are_turned_as_their_metadata_say(name, orientation, tmp_path):
+    pixels = np.add.outer(8 * np.arange(24), 3 * np.arange(16)).astype(np.uint8)
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    path = tmp_path / name
+    Image.fromarray(pixels).save(path, exif=exif, **({"quality": 95} if name == "x.jpg" else {}))
+    with Image.open(path) as stored:
+        # Loading turns a TIFF; asked before, the oracle would turn it twice.
+        stored.load()
+        expected = np.asarray(ImageOps.exif_transpose(stored))
+    assert expected.shape == ((16, 24) if orientation in (5, 6, 7, 8) else (24, 16))
+    np.testing.assert_array_equal(read_scan(path).voxels[0, :, :, 0], expected)
 
 
 def test_colour_files_that_are_grey(save_picture, grey8):

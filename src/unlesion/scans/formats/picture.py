@@ -18,11 +18,16 @@ from unlesion.scans.grid import Grid
 
 ENDINGS = (".png", ".jpg", ".jpeg", ".tif", ".tiff")
 
+# The EXIF (and TIFF) tag that says how a picture is to be turned.
+ORIENTATION = 0x0112
+
 _GREY_MODES = ("L", "I", "F", "I;16", "I;16B", "I;16L", "I;16N")
 
 
 def read(path: Path, *, volume: int | None = None) -> tuple[NDArray[np.float32], Grid]:
     """Read a picture as one slice in the intensity units of the file (0..255, 0..65535, or floats).
+
+    A picture whose metadata say how to turn it (EXIF) is turned, as every viewer does.
 
     Args:
         path: the file.
@@ -43,7 +48,8 @@ def read(path: Path, *, volume: int | None = None) -> tuple[NDArray[np.float32],
             if pages > 1:
                 picture.seek(chosen_volume(path, pages, volume))
             picture.load()
-            values = _grey(path, picture)
+            # Asked after loading: Pillow turns TIFFs by itself, and forgets that they were to be turned.
+            values = _upright(_grey(path, picture), picture.getexif().get(ORIENTATION, 1))
     except BadInput:
         raise
     except Exception as error:  # a broken file makes decoders raise almost anything
@@ -80,6 +86,15 @@ def write_png(stem: Path, pixels: NDArray[Any]) -> Path:
     with whole_file(path) as partial:
         Image.fromarray(np.ascontiguousarray(pixels)).save(partial, format="PNG")
     return path
+
+
+def _upright(values: NDArray[Any], orientation: int) -> NDArray[Any]:
+    """Pixels turned and mirrored as the EXIF orientation (1 to 8) asks; what is no orientation asks nothing."""
+    if orientation in (5, 6, 7, 8):
+        values = values.T
+    if orientation in (3, 4, 7, 8):
+        values = values[::-1]
+    return values[:, ::-1] if orientation in (2, 3, 6, 7) else values
 
 
 def _grey(path: Path, picture: Any) -> NDArray[Any]:
