@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
+from unlesion.errors import BadInput
 from unlesion.scans import read_scan, write_binary, write_float, write_picture
 
 ROWS, COLUMNS = 24, 20
@@ -57,13 +58,27 @@ def test_pictures_are_turned_as_their_metadata_say(name, orientation, tmp_path):
     exif = Image.Exif()
     exif[0x0112] = orientation
     path = tmp_path / name
-    Image.fromarray(pixels).save(path, exif=exif, **({"quality": 95} if name == "x.jpg" else {}))
+    how = {"x.jpg": {"quality": 95}, "x.png": {}, "x.tif": {"compression": "tiff_lzw"}}[name]
+    Image.fromarray(pixels).save(path, exif=exif, **how)
     with Image.open(path) as stored:
         # Loading turns a TIFF; asked before, the oracle would turn it twice.
         stored.load()
         expected = np.asarray(ImageOps.exif_transpose(stored))
     assert expected.shape == ((16, 24) if orientation in (5, 6, 7, 8) else (24, 16))
     np.testing.assert_array_equal(read_scan(path).voxels[0, :, :, 0], expected)
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_an_uncompressed_tiff_is_turned_or_refused(orientation, save_picture, grey8):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    path = save_picture("x.tif", grey8, exif=exif)
+    if orientation >= 5:
+        with pytest.raises(BadInput, match="on its side; save it upright"):
+            read_scan(path)
+    else:
+        back = {1: grey8, 2: grey8[:, ::-1], 3: grey8[::-1, ::-1], 4: grey8[::-1]}[orientation]
+        np.testing.assert_array_equal(read_scan(path).voxels[0, :, :, 0], back)
 
 
 def test_colour_files_that_are_grey(save_picture, grey8):

@@ -47,6 +47,9 @@ def read(path: Path, *, volume: int | None = None) -> tuple[NDArray[np.float32],
             pages = int(getattr(picture, "n_frames", 1))
             if pages > 1:
                 picture.seek(chosen_volume(path, pages, volume))
+            if picture.format == "TIFF" and picture.info.get("compression") == "raw" and _quarter(picture):
+                # Pillow (13.0) takes its rows for columns and mixes the pixels up.
+                raise BadInput(f"{path}: an uncompressed TIFF on its side; save it upright, or as PNG")
             picture.load()
             # Asked after loading: Pillow turns TIFFs by itself, and forgets that they were to be turned.
             values = _upright(_grey(path, picture), picture.getexif().get(ORIENTATION, 1))
@@ -86,6 +89,11 @@ def write_png(stem: Path, pixels: NDArray[Any]) -> Path:
     with whole_file(path) as partial:
         Image.fromarray(np.ascontiguousarray(pixels)).save(partial, format="PNG")
     return path
+
+
+def _quarter(picture: Any) -> bool:
+    """Whether a picture is to be turned by 90 degrees."""
+    return picture.getexif().get(ORIENTATION) in (5, 6, 7, 8)
 
 
 def _upright(values: NDArray[Any], orientation: int) -> NDArray[Any]:
