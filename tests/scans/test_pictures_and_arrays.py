@@ -51,8 +51,16 @@ def test_jpeg(name, save_picture):
     assert np.abs(scan.voxels[0, :, :, 0] - pixels).max() < 4
 
 
-@pytest.mark.parametrize("name", ["x.jpg", "x.png", "x.tif"])
-@pytest.mark.parametrize("orientation", [*range(1, 9), 0, 99])
+@pytest.mark.parametrize(
+    ("name", "orientation"),
+    # 0 and 99 are no orientations; libtiff does not write them.
+    [
+        (name, n)
+        for name in ("x.jpg", "x.png", "x.tif")
+        for n in (*range(1, 9), 0, 99)
+        if 0 < n < 9 or name != "x.tif"
+    ],
+)
 def test_pictures_are_turned_as_their_metadata_say(name, orientation, tmp_path):
     pixels = np.add.outer(8 * np.arange(24), 3 * np.arange(16)).astype(np.uint8)
     exif = Image.Exif()
