@@ -145,13 +145,10 @@ class DisentangledAnatomy(Method):
             name="critic", parts=("critic",), loss=self._critic_turn, optimizer=adam, same_batch=True
         )
         share = config.disentangling
+        restoring = (restorer, critic) if config.adversarial else (restorer,)
         return [
             Stage(name="disentangle", phases=(parting,), share=share),
-            Stage(
-                name="restore",
-                phases=(restorer, critic) if config.adversarial else (restorer,),
-                share=1.0 - share,
-            ),
+            Stage(name="restore", phases=restoring, share=1.0 - share),
         ]
 
     # First stage
@@ -202,12 +199,15 @@ class DisentangledAnatomy(Method):
     def _unlike(
         self, network: DALNetwork, anatomy: Tensor, code: Tensor, images: Tensor, roi: Tensor
     ) -> Tensor:
-        """Absolute error and 1 - SSIM of what is drawn."""
-        drawn = network.recoupler(anatomy, code) * roi
-        loss = roi_mean((drawn - images).abs(), roi)
-        if self.config.similarity:
-            loss = loss + self.config.similarity * similarity_loss(drawn, images, roi)
-        return loss
+        """How unlike the images is what is drawn from an anatomy and a code."""
+        return self._distance(network.recoupler(anatomy, code) * roi, images, roi)[0]
+
+    def _distance(self, drawn: Tensor, images: Tensor, roi: Tensor) -> tuple[Tensor, Tensor]:
+        """Absolute error and, by its weight, 1 - SSIM; and the error alone."""
+        error = roi_mean((drawn - images).abs(), roi)
+        if not self.config.similarity:
+            return error, error
+        return error + self.config.similarity * similarity_loss(drawn, images, roi), error
 
     def _from_prior(self, logits: Tensor, tissues: Tensor, roi: Tensor) -> Tensor:
         """Cross entropy and soft Dice of both views against the prior of the one."""
@@ -249,11 +249,8 @@ class DisentangledAnatomy(Method):
             "anatomy": cross_entropy(found, wanted, roi) + soft_dice_loss(found.softmax(1), wanted, roi),
         }
         drawn = self._draw(network, restored, code, images)
-        error = roi_mean((drawn * roi - images).abs(), roi)
+        unlike, error = self._distance(drawn * roi, images, roi)
         if config.drawn_weight:
-            unlike = error
-            if config.similarity:
-                unlike = unlike + config.similarity * similarity_loss(drawn * roi, images, roi)
             terms["drawn"] = config.drawn_weight * unlike
         if config.adversarial:
             context.shared.update(
