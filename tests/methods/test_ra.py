@@ -59,7 +59,7 @@ def test_maps_are_the_published_products() -> None:
     train(method, network, batch, steps=2, per_step=2)
     found = method.explain(network, batch)
     assert found.healthy is not None
-    assert set(found.maps) == {"midl", "norm95"}
+    assert set(found.maps) == {"midl", "norm95", "plain95"}
     network.eval()
     for row in range(2):
         image, healthy = batch.images[row : row + 1], found.healthy[row : row + 1]
@@ -79,6 +79,9 @@ def test_maps_are_the_published_products() -> None:
         top = np.quantile(residual.numpy(), 0.95)
         expected = (residual / (top + 1e-8)).clamp(max=1.0) * look
         torch.testing.assert_close(found.maps["norm95"][row], expected.float(), rtol=1e-3, atol=1e-6)
+        residual = (image.clamp(0, 1.5) - healthy).abs()[0, 0]
+        expected = (residual / (np.quantile(residual.numpy(), 0.95) + 1e-8)).clamp(max=1.0) * look
+        torch.testing.assert_close(found.maps["plain95"][row], expected, rtol=1e-3, atol=1e-6)
 
 
 def test_perceptual_maps_are_blurred() -> None:

@@ -50,7 +50,7 @@ class ReversedConfig(IntrospectiveConfig):
 
 
 class ReversedAutoEncoder(SoftIntroVAE):
-    """Bercea's RA. Maps: `norm95`, the equalised residual times a perceptual map; `midl`, times two."""
+    """Bercea's RA. Maps: `norm95`, the equalised residual times a perceptual map; `midl`, times two; ours: `plain95`."""
 
     name = "ra"
     family = "adversarial"
@@ -136,6 +136,8 @@ class ReversedAutoEncoder(SoftIntroVAE):
         return {
             "midl": residual * looks * looks_equalised,
             "norm95": normalised_by_percentile(residual, roi[:, 0]) * looks,
+            # Without equalisation, which takes from a large lesion what makes it stand out.
+            "plain95": normalised_by_percentile((images - healthy).abs().mean(1), roi[:, 0]) * looks,
         }
 
     def _perceptual(
