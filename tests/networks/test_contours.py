@@ -79,6 +79,30 @@ def test_painted_regions_have_a_grey_of_their_own() -> None:
     assert not torch.allclose(changed[:, 0], changed[:, 1])
 
 
+def test_even_blobs_are_more_often_large() -> None:
+    roi = disc(200, 64)
+
+    def areas(even: float) -> torch.Tensor:
+        drawn = random_blobs(
+            roi, most=1, share=1.0, least=1.5, largest=15.0, generator=generator(), even=even
+        )
+        return drawn.flatten(1).sum(1).float()
+
+    some, all_alike = areas(0.0), areas(1.0)
+    assert float(all_alike.median()) > 2 * float(some.median())
+    assert float(all_alike.max()) <= float(roi[0].sum())
+
+
+def test_so_many_places_are_moved() -> None:
+    roi = torch.ones(8, 1, 48, 48, dtype=torch.bool)
+    none = torch.zeros(8, 1, 48, 48, dtype=torch.bool)
+    # A slope: every pixel that is moved changes.
+    slope = (torch.arange(48)[:, None] * 48.0 + torch.arange(48)).expand(8, 1, 48, 48)
+    for jitter in (0.05, 0.1, 0.3):
+        moved = damaged(slope, roi, erased=none, dropped=0.0, jitter=jitter, generator=generator(3))
+        assert float((moved != slope).float().mean()) == pytest.approx(jitter, abs=0.01)
+
+
 def test_outlines_take_the_place_of_edges_inside() -> None:
     blobs = torch.zeros(1, 1, 20, 20, dtype=torch.bool)
     blobs[..., 5:15, 5:15] = True
@@ -101,6 +125,7 @@ def test_damage_erases_drops_and_moves() -> None:
     assert float(rates.mean()) == pytest.approx(0.1, abs=0.03)
     rows = (torch.arange(48) % 4 == 0).float().reshape(1, 1, 1, 48) * edges
     moved = damaged(rows, roi, erased=none, dropped=0.0, jitter=0.3, generator=generator(3))
+    # Every fourth column is an edge: a place that is moved by one pixel changes along with its neighbour, or not at all.
     assert not torch.equal(moved, rows)
     assert set(moved.unique().tolist()) <= {0.0, 1.0}
     assert torch.equal(damaged(rows, roi, erased=none, dropped=0.0, jitter=0.0, generator=generator()), rows)

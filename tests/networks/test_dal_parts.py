@@ -190,6 +190,32 @@ def test_waves_are_few_and_smooth(order: int) -> None:
     assert len(smooth_basis((8, 8, 8), order, device=torch.device("cpu"))) == (0, 3, 9)[order]
 
 
+@pytest.mark.parametrize("brighter", [0.35, -0.25])
+def test_a_lesion_over_a_third_of_a_tissue_has_no_say_in_the_grades(brighter: float) -> None:
+    side = 48
+    tissues = torch.zeros(1, 2, side, side)
+    tissues[:, 0, :24] = 1
+    tissues[:, 1, 24:] = 1
+    anatomy = 0.4 * tissues[:, :1] + 0.7 * tissues[:, 1:]
+    drawn = anatomy + 0.03 * torch.randn(1, 1, side, side, generator=generator())
+    lesion = torch.zeros(1, 1, side, side, dtype=torch.bool)
+    lesion[..., 2:22, 14:34] = True
+    scan = anatomy + brighter * lesion
+    fitted = regraded(drawn, scan, tissues, whole(1, 1, side, side), order=2)
+    left = ((scan - fitted)[lesion] / brighter).mean()
+    assert float(left) > 0.9
+    assert float((scan - fitted)[~lesion].abs().mean()) < 0.04
+
+
+def test_cross_entropy_weighs_pixels() -> None:
+    logits = torch.tensor([[2.0, 0.0], [0.0, 0.0]]).reshape(1, 2, 1, 2)
+    wanted = torch.tensor([[1.0, 1.0], [0.0, 0.0]]).reshape(1, 2, 1, 2)
+    roi, weight = whole(1, 1, 1, 2), torch.tensor([5.0, 1.0]).reshape(1, 1, 1, 2)
+    first, second = math.log(1 + math.exp(-2.0)), math.log(2.0)
+    assert float(cross_entropy(logits, wanted, roi, weight)) == pytest.approx((5 * first + second) / 6)
+    assert float(cross_entropy(logits, wanted, roi)) == pytest.approx((first + second) / 2)
+
+
 def test_regrading_undoes_what_it_can_express_and_leaves_the_lesion() -> None:
     side = 48
     rows = torch.arange(side)[:, None].expand(side, side)

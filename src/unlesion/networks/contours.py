@@ -10,10 +10,20 @@ from unlesion.networks.edges import anatomy_edges
 from unlesion.networks.precision import without_autocast
 from unlesion.networks.smoothing import gaussian_blur
 
+# The brightest grey value that recipes leave.
+BRIGHTEST = 1.5
+
 
 @without_autocast
 def random_blobs(
-    roi: Tensor, *, most: int, share: float, least: float, largest: float, generator: torch.Generator
+    roi: Tensor,
+    *,
+    most: int,
+    share: float,
+    least: float,
+    largest: float,
+    generator: torch.Generator,
+    even: float = 0.0,
 ) -> Tensor:
     """Ellipses with smooth or ragged borders, around any pixel of the roi.
 
@@ -24,6 +34,7 @@ def random_blobs(
         least: smallest half axis, in pixels.
         largest: largest half axis.
         generator: of all numbers.
+        even: share of the blobs whose half axes are of all sizes alike; the others are more often small.
 
     Returns:
         (B, most, ...) bool, one plane a blob, cut to the roi.
@@ -41,6 +52,9 @@ def random_blobs(
     spread = torch.rand((number, most, dims), generator=generator).to(device)
     # More small ones than large ones, as lesions are.
     axes = least * (largest / least) ** spread
+    if even:
+        alike = uniform((number, most, 1), generator=generator, device=device) < even
+        axes = torch.where(alike, least + (largest - least) * spread, axes)
     frames = torch.linalg.qr(normal((number, most, dims, dims), generator=generator, device=device)).Q
     offsets = points - centres[..., None]
     along = torch.einsum("bmij,bmip->bmjp", frames, offsets) / axes[..., None]
@@ -89,7 +103,7 @@ def pasted(anatomy: Tensor, blobs: Tensor, *, generator: torch.Generator) -> Ten
 
 @without_autocast
 def painted(images: Tensor, blobs: Tensor, *, generator: torch.Generator) -> Tensor:
-    """Images in which every blob has a random grey value of 0 to 1.2 in every channel, and soft borders for half of them.
+    """Images in which every blob has a random, somewhat rough grey value of 0 to 1.5 in every channel, and soft borders for half of them.
 
     Args:
         images: (B, C, ...).
@@ -108,7 +122,7 @@ def painted(images: Tensor, blobs: Tensor, *, generator: torch.Generator) -> Ten
         sharp = blobs[:, blob : blob + 1].float()
         weight = torch.where(some[:, blob].reshape(number, 1, *shape) < 0.5, soft[:, blob : blob + 1], sharp)
         out = out + weight * (greys[:, blob].reshape(number, -1, *shape) * rough[:, blob : blob + 1] - out)
-    return out
+    return out.clamp(max=BRIGHTEST)
 
 
 def drawn_over(edges: Tensor, blobs: Tensor) -> Tensor:
@@ -147,7 +161,10 @@ def damaged(
     edges = edges * kept
     if not jitter:
         return edges
-    moved = _grain(roi, 1, generator).abs() < 1.6 * jitter
+    grain = _grain(roi, 1, generator).abs()
+    # Every n-th value is enough to tell which are the smallest.
+    some = grain.flatten()[:: max(1, grain.numel() // 100_000)]
+    moved = grain < torch.quantile(some, jitter)
     axis = 2 + int(torch.randint(dims, (), generator=generator))
     step = 1 if bool(torch.rand((), generator=generator) < 0.5) else -1
     return torch.where(moved & roi, edges.roll(step, axis), edges)

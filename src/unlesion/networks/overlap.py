@@ -28,9 +28,12 @@ def soft_dice_loss(found: Tensor, wanted: Tensor, roi: Tensor) -> Tensor:
     return (1.0 - (2.0 * both + 1.0) / (total + 1.0)).mean()
 
 
-def cross_entropy(logits: Tensor, wanted: Tensor, roi: Tensor) -> Tensor:
-    """Mean of -sum_k q_k log softmax(L)_k inside the roi, in nats."""
-    return roi_mean(-(wanted * logits.float().log_softmax(1)).sum(1, keepdim=True), roi)
+def cross_entropy(logits: Tensor, wanted: Tensor, roi: Tensor, weight: Tensor | None = None) -> Tensor:
+    """Mean of -sum_k q_k log softmax(L)_k inside the roi, in nats; weighted by `weight` (B, 1, ...), if given."""
+    each = -(wanted * logits.float().log_softmax(1)).sum(1, keepdim=True)
+    if weight is None:
+        return roi_mean(each, roi)
+    return roi_mean(weight * each, roi) / roi_mean(weight, roi).clamp(min=LEAST)
 
 
 def jensen_shannon(first: Tensor, second: Tensor, roi: Tensor) -> Tensor:

@@ -8,9 +8,9 @@ import math
 import torch
 from torch import Tensor
 
-# Residuals beyond this many standard deviations pull less (Huber, Robust statistics, 1981).
-BEND = 1.345
-ROUNDS = 5
+# Residuals beyond this many standard deviations do not pull at all (the biweight of Beaton and Tukey, Technometrics 1974).
+CUT = 4.685
+ROUNDS = 8
 
 
 def smooth_basis(sides: tuple[int, ...], order: int, *, device: torch.device) -> Tensor:
@@ -36,8 +36,8 @@ def regraded(
 ) -> Tensor:
     """The redrawn image with its grey values moved towards the scan's as far as few numbers can.
 
-    Fits scan ~ drawn + sum_t (a_t + b_t drawn) [tissue t] + sum_j c_j wave_j drawn by Huber regression. The numbers
-    are few, so a lesion that covers less than half of a tissue hardly moves them.
+    Fits scan ~ drawn + sum_t (a_t + b_t drawn) [tissue t] + sum_j c_j wave_j drawn with Tukey's biweight, beginning at no
+    change at all. What stands out, as a lesion does, has no say; a fit in which it only had less (Huber's) followed it.
 
     Args:
         drawn: (B, 1, ...).
@@ -57,17 +57,16 @@ def regraded(
         terms = torch.cat([tissues, tissues * drawn, waves[None] * drawn], dim=1).flatten(2).double()
         inside = roi.flatten(2).double()
         wanted = (scan - drawn).flatten(2).double()
-        weight = inside
         held = ridge * inside.sum(2).clamp(min=1.0)
         identity = torch.eye(terms.shape[1], dtype=terms.dtype, device=terms.device)
         fit = torch.zeros_like(wanted)
         for _ in range(ROUNDS):
+            rest = (wanted - fit).abs()
+            size = 1.4826 * _median(rest, inside) + 1e-3
+            weight = inside * (1.0 - (rest / (CUT * size)).clamp(max=1.0).square()).square()
             left = torch.einsum("bip,bjp->bij", terms * weight, terms) + held[..., None] * identity
             right = torch.einsum("bip,bxp->bix", terms * weight, wanted)
             fit = torch.einsum("bix,bip->bxp", torch.linalg.solve(left, right), terms)
-            rest = (wanted - fit).abs()
-            size = 1.4826 * _median(rest, inside) + 1e-3
-            weight = inside * (BEND * size / rest.clamp(min=1e-9)).clamp(max=1.0)
         return (drawn + fit.float().reshape(number, 1, *drawn.shape[2:])).clamp(min=0.0)
 
 

@@ -10,11 +10,10 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from unlesion.errors import BadInput
 from unlesion.methods.base import Method, MethodConfig, Phase, Stage, StepContext
 from unlesion.methods.batch import Batch, Evidence
 from unlesion.methods.rates import RATES
-from unlesion.methods.sizes import coarsest_grid
+from unlesion.methods.sizes import coarsest_grid, critic_fits
 from unlesion.networks.denoising_unet import DenoisingUNet
 from unlesion.networks.differences import slopes_inside
 from unlesion.networks.draws import uniform
@@ -140,12 +139,7 @@ class Arepas(Method):
         """Parts `generator` and `critic`, which sees the edges beside the image."""
         config, spec = self.config, self.spec
         coarsest_grid(spec, len(config.widths) - 1, method=self.name)
-        halvings = len(config.critic_widths) - 1
-        if spec.size >> halvings < 3:
-            raise BadInput(
-                f"{self.name}: the critic halves images {halvings} times, which leaves less than 3 of {spec.size} "
-                "pixels a side; shorten method.critic_widths or set recipe.size"
-            )
+        critic_fits(spec, config.critic_widths, method=self.name)
         generator = DenoisingUNet(
             spec.channels, widths=config.widths, dims=spec.dims, plain_first=True, extra=1
         )

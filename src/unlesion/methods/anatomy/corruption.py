@@ -27,6 +27,7 @@ class CorruptionConfig(MethodConfig):
             random class, "painted" into the image with a random grey value before its anatomy is found, or "none".
         corrupted_share: share of the images that have spurious contours, and of those that lose edges in blobs.
         spurious_most: such regions in an image.
+        spurious_weight: of their pixels in the loss of the restored anatomy; 1 is that of all others.
         erased_most: blobs in which edges are erased.
         least_radius: smallest half axis of a blob, in sides of the image.
         largest_radius: largest half axis.
@@ -38,12 +39,13 @@ class CorruptionConfig(MethodConfig):
     edge_planes: Literal["one", "each"] = "one"
     canny_low: float = Field(0.04, gt=0)
     canny_high: float = Field(0.08, gt=0)
-    spurious: Literal["pasted", "painted", "none"] = "pasted"
+    spurious: Literal["pasted", "painted", "none"] = "painted"
     corrupted_share: float = Field(0.7, ge=0, le=1)
     spurious_most: int = Field(3, ge=1)
+    spurious_weight: float = Field(5.0, gt=0)
     erased_most: int = Field(4, ge=1)
     least_radius: float = Field(0.02, gt=0)
-    largest_radius: float = Field(0.15, gt=0, le=1)
+    largest_radius: float = Field(0.3, gt=0, le=1)
     dropped: float = Field(0.2, ge=0, le=1)
     jitter: float = Field(0.1, ge=0, le=1)
 
@@ -71,8 +73,8 @@ def corrupted(
     *,
     generator: torch.Generator,
     encode: Callable[[Tensor], Tensor],
-) -> Tensor:
-    """Edges with contours too many and too few: (B, E, ...).
+) -> tuple[Tensor, Tensor]:
+    """Edges with contours too many and too few, (B, E, ...); and where they belong to nothing, (B, 1, ...) bool.
 
     Args:
         anatomy: (B, 1 + K, ...) of the images.
@@ -84,7 +86,7 @@ def corrupted(
     """
     side = max(roi.shape[2:])
 
-    def blobs(most: int) -> Tensor:
+    def blobs(most: int, even: float = 0.0) -> Tensor:
         return random_blobs(
             roi,
             most=most,
@@ -92,21 +94,28 @@ def corrupted(
             least=max(1.0, config.least_radius * side),
             largest=max(1.5, config.largest_radius * side),
             generator=generator,
+            even=even,
         )
 
     if config.spurious == "none":
+        spurious = torch.zeros_like(roi)[:, :0]
+    else:
+        # Half of them as often large as small: most lesion pixels lie in large lesions.
+        spurious = blobs(config.spurious_most, even=0.5)
+    where = spurious.any(1, keepdim=True)
+    if config.spurious == "none":
         edges = edges_of(anatomy, images, roi, config)
     elif config.spurious == "painted":
-        lesioned = painted(images, blobs(config.spurious_most), generator=generator)
+        lesioned = painted(images, spurious, generator=generator)
         edges = edges_of(encode(lesioned) if config.edges != "canny" else anatomy, lesioned, roi, config)
     elif config.edges == "canny":
-        edges = drawn_over(edges_of(anatomy, images, roi, config), blobs(config.spurious_most))
+        edges = drawn_over(edges_of(anatomy, images, roi, config), spurious)
     else:
-        changed = pasted(anatomy, blobs(config.spurious_most), generator=generator)
+        changed = pasted(anatomy, spurious, generator=generator)
         edges = edges_of(changed, images, roi, config)
     if config.edges == "none":
-        return edges
-    return damaged(
+        return edges, where
+    lost = damaged(
         edges,
         roi,
         erased=blobs(config.erased_most),
@@ -114,3 +123,4 @@ def corrupted(
         jitter=config.jitter,
         generator=generator,
     )
+    return lost, where

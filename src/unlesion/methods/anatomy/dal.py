@@ -18,7 +18,7 @@ from unlesion.methods.anatomy.views import channels_apart, joined, make_views
 from unlesion.methods.base import Method, Phase, Stage, StepContext
 from unlesion.methods.batch import Batch, Evidence
 from unlesion.methods.rates import cosine
-from unlesion.methods.sizes import coarsest_grid
+from unlesion.methods.sizes import coarsest_grid, critic_fits
 from unlesion.networks.agreement import most_alike
 from unlesion.networks.draws import normal
 from unlesion.networks.film import FilmRecoupler
@@ -38,6 +38,8 @@ from unlesion.networks.tissue_prior import TissuePrior
 HEALTHY_QUANTILE = 0.99
 # The code is read again off so much of the roi, where the drawing is most like the scan.
 TRUSTED = 0.9
+# Of every so many steps one looks at how a healthy image is redrawn.
+COUNTED = 4
 
 
 class DisentangledAnatomy(Method):
@@ -85,6 +87,7 @@ class DisentangledAnatomy(Method):
     native = {"rule": "map:fused"}
     # Instance normalisation and the small widths are slower so in bfloat16.
     channels_last = False
+    version = 2
     Config = DALConfig
     config: DALConfig
 
@@ -99,6 +102,8 @@ class DisentangledAnatomy(Method):
         planes, dims = self.classes + 1, spec.dims
         deepest = max(len(config.anatomy_widths), len(config.restorer_widths)) - 1
         coarsest_grid(spec, deepest, method=self.name)
+        if config.adversarial:
+            critic_fits(spec, config.critic_widths, method=self.name)
         if spec.size < 1 << HALVINGS:
             raise BadInput(f"{self.name} needs {1 << HALVINGS} pixels a side; set recipe.size")
         if config.prior == "template" and config.tissues != 3:
@@ -233,7 +238,7 @@ class DisentangledAnatomy(Method):
             logits = self._logits(network, images)
             anatomy = self._anatomy(logits, roi, config.temperature)
             code = self._code(network, anatomy, images, roi)
-            edges = corrupted(
+            edges, spurious = corrupted(
                 anatomy,
                 images,
                 roi,
@@ -241,17 +246,18 @@ class DisentangledAnatomy(Method):
                 generator=context.generator,
                 encode=lambda painted: self._anatomy(self._logits(network, painted), roi, config.temperature),
             )
-            self._count_healthy(network, images, roi, batch.position, logits, anatomy, code)
+            if context.step % COUNTED == 0:
+                self._count_healthy(network, images, roi, batch.position)
         found = self._restore(network, edges, roi, batch.position)
         restored = self._anatomy(found, roi, config.temperature)
         wanted = anatomy[:, 1:]
-        terms = {
-            "anatomy": cross_entropy(found, wanted, roi) + soft_dice_loss(found.softmax(1), wanted, roi),
-        }
+        weight = 1.0 + (config.spurious_weight - 1.0) * spurious
+        unlike = cross_entropy(found, wanted, roi, weight) + soft_dice_loss(found.softmax(1), wanted, roi)
+        terms = {"anatomy": unlike}
         drawn = self._draw(network, restored, code, images)
-        unlike, error = self._distance(drawn * roi, images, roi)
+        distance, error = self._distance(drawn * roi, images, roi)
         if config.drawn_weight:
-            terms["drawn"] = config.drawn_weight * unlike
+            terms["drawn"] = config.drawn_weight * distance
         if config.adversarial:
             context.shared.update(
                 restored=restored.detach(), anatomy=anatomy, edges=edges, reconstruction=error.detach()
@@ -273,16 +279,7 @@ class DisentangledAnatomy(Method):
         loss = hinge_critic_loss(on_real, on_drawn, batch.roi)
         return {"loss": loss, "reconstruction": shared["reconstruction"]}
 
-    def _count_healthy(
-        self,
-        network: DALNetwork,
-        images: Tensor,
-        roi: Tensor,
-        position: Tensor,
-        logits: Tensor,
-        anatomy: Tensor,
-        code: Tensor,
-    ) -> None:
+    def _count_healthy(self, network: DALNetwork, images: Tensor, roi: Tensor, position: Tensor) -> None:
         """Take note of how the first image of a batch is redrawn from its whole edges, as at detection."""
         if not network.residuals.training:
             return
@@ -312,9 +309,8 @@ class DisentangledAnatomy(Method):
         """(B · C, n) mean imaging codes."""
         channels = images.shape[1]
         anatomy, roi = (part.repeat_interleave(channels, 0) for part in (anatomy, roi))
-        mean, _ = network.imaging(anatomy, channels_apart(images), roi)
-        found: Tensor = mean
-        return found
+        mean: Tensor = network.imaging(anatomy, channels_apart(images), roi)[0]
+        return mean
 
     def _draw(self, network: DALNetwork, anatomy: Tensor, code: Tensor, images: Tensor) -> Tensor:
         """One anatomy in the contrasts of all channels: (B, C, ...)."""
@@ -333,7 +329,9 @@ class DisentangledAnatomy(Method):
         code = self._code(network, anatomy, images, roi)
         drawn = self._draw(network, restored, code, images) * roi
         for _ in range(config.robust):
-            trusted = most_alike(images, drawn, roi, share=TRUSTED)
+            # Where the restorer put another class, it says itself that the scan is not to be believed.
+            same = anatomy.argmax(1, keepdim=True) == restored.argmax(1, keepdim=True)
+            trusted = most_alike(images, drawn, roi, share=TRUSTED) & same
             mixed = torch.where(trusted, images, drawn)
             code = self._code(network, torch.where(trusted, anatomy, restored), mixed, roi)
             drawn = self._draw(network, restored, code, images) * roi
@@ -345,7 +343,9 @@ class DisentangledAnatomy(Method):
             code=code,
             plain=self._graded(plain, images, anatomy, roi),
             healthy=self._graded(drawn, images, restored, roi),
-            disagreement=disagreement(logits.softmax(1), found.softmax(1)) * roi[:, 0],
+            # Whether something is the bright or the middle part of a tissue is no disagreement.
+            disagreement=disagreement(*(grouped(each.softmax(1), config.tissues) for each in (logits, found)))
+            * roi[:, 0],
         )
 
     def _graded(self, drawn: Tensor, images: Tensor, anatomy: Tensor, roi: Tensor) -> Tensor:
