@@ -262,10 +262,10 @@ def test_spurious_contours_change_edges_and_the_target_stays_clean(spurious: str
     assert torch.equal(anatomy, before)
     more, fewer = ((spoilt > clean).sum(), (spoilt < clean).sum())
     assert more > 0 and fewer > 0
-    # Nothing but what is told to be spurious, or borders on it, is another.
+    # There are more edges only where something is told to be spurious, and at its border.
     near = torch.nn.functional.max_pool2d(where.float(), 3, stride=1, padding=1) > 0
     if spurious == "pasted":
-        assert not ((spoilt != clean) & ~near).any()
+        assert not ((spoilt > clean) & ~near).any()
     assert 0.02 < float(where[batch.roi].float().mean()) < 0.6
 
 

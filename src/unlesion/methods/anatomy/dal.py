@@ -17,7 +17,6 @@ from unlesion.methods.anatomy.dal_network import CEILING, DALNetwork, Redrawn
 from unlesion.methods.anatomy.views import channels_apart, joined, make_views
 from unlesion.methods.base import Method, Phase, Stage, StepContext
 from unlesion.methods.batch import Batch, Evidence
-from unlesion.methods.rates import cosine
 from unlesion.methods.sizes import coarsest_grid, critic_fits
 from unlesion.networks.agreement import most_alike
 from unlesion.networks.draws import normal
@@ -57,11 +56,13 @@ class DisentangledAnatomy(Method):
         "Brain anatomical priors are tissues by EM over grey values, position and neighbours, split into parts by grey value, "
         "or EM with nilearn's MNI152 template as the map of positions; no registration, the template is stretched to the roi's box.",
         "Where the order of tissues is not known by the modality's name (T1, T2, FLAIR), classes are numbered by brightness "
-        "and have no anatomical meaning; so it is on X-rays.",
+        "and have no anatomical meaning; so it is on X-rays. Parts of a tissue run from dark to bright, on T2 from bright to dark; on FLAIR, "
+        "where grey matter is brighter than white, they mean other mixtures than on T1.",
         "Two contrasts of one subject are used where they are channels of one scan; rows of the same subject in different "
         "contrasts are not paired, and random maps of grey values stand in.",
         "There is no class for other tissue; fluid, grey and white matter have parts instead.",
         "No adversarial, perceptual or patch-contrastive loss in the first stage, and no joint fine-tuning at the end.",
+        "The critic's last convolution has no spectral norm; with `operator=gumbel` the temperature falls, too.",
         "Maps are divided by quantiles of healthy training pixels before they are added, not of validation ones.",
         "The weights kept are the last, averaged ones of each stage; training length comes from the budget.",
         "The tiny, cpu and gpu presets have smaller networks, higher learning rates, and edges of each class apart; tiny and cpu "
@@ -162,7 +163,7 @@ class DisentangledAnatomy(Method):
         """Each view from the anatomy of the other, with its own imaging code."""
         assert isinstance(network, DALNetwork)
         config = self.config
-        temperature = self._temperature(context.progress)
+        temperature = config.temperature_at(context.progress)
         views = make_views(network.prior, batch, config, context.generator)
         both, roi = torch.cat([views.first, views.second]), views.roi.repeat(2, *[1] * (views.roi.ndim - 1))
         logits = network.anatomy(both).float()
@@ -180,7 +181,7 @@ class DisentangledAnatomy(Method):
             one, other = logits.softmax(1).chunk(2)
             terms["invariance"] = config.invariance * jensen_shannon(one, other, views.roi)
         if views.tissues is not None:
-            terms["prior"] = self._prior_weight(context.progress) * self._from_prior(
+            terms["prior"] = config.prior_weight_at(context.progress) * self._from_prior(
                 logits, views.tissues, roi
             )
         terms["kl"] = config.kl * kl_to_standard(mean, log_variance)
@@ -218,14 +219,6 @@ class DisentangledAnatomy(Method):
         """Cross entropy and soft Dice of both views against the prior of the one."""
         wanted = torch.cat([tissues, tissues])
         return cross_entropy(logits, wanted, roi) + soft_dice_loss(logits.softmax(1), wanted, roi)
-
-    def _temperature(self, progress: float) -> float:
-        end = self.config.temperature
-        return end + (1.0 - end) * cosine(progress / 0.3)
-
-    def _prior_weight(self, progress: float) -> float:
-        config = self.config
-        return config.prior_weight_end + (config.prior_weight - config.prior_weight_end) * cosine(progress)
 
     # Second stage
 

@@ -7,6 +7,7 @@ from typing import Literal
 from pydantic import Field
 
 from unlesion.methods.anatomy.corruption import CorruptionConfig
+from unlesion.methods.rates import cosine
 from unlesion.networks.one_hot import Operator
 
 
@@ -83,3 +84,11 @@ class DALConfig(CorruptionConfig):
     learning_rate: float = Field(1e-4, gt=0)
     restoring_rate: float = Field(1e-4, gt=0)
     clip_norm: float = Field(1.0, gt=0)
+
+    def temperature_at(self, progress: float) -> float:
+        """Of the operator, at a progress of 0 to 1 of the first stage."""
+        return self.temperature + (1.0 - self.temperature) * cosine(progress / 0.3)
+
+    def prior_weight_at(self, progress: float) -> float:
+        """Of the prior, likewise."""
+        return self.prior_weight_end + (self.prior_weight - self.prior_weight_end) * cosine(progress)
