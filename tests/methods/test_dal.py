@@ -231,11 +231,11 @@ def test_terms_that_are_switched_off_are_gone() -> None:
 
 def test_what_moves_over_the_first_stage() -> None:
     method = dal()
-    assert method._temperature(0.0) == pytest.approx(1.0)
-    assert method._temperature(0.15) == pytest.approx(0.65)
-    assert method._temperature(0.3) == method._temperature(0.9) == pytest.approx(0.3)
-    assert method._prior_weight(0.0) == pytest.approx(1.0)
-    assert method._prior_weight(1.0) == pytest.approx(0.1)
+    assert method.config.temperature_at(0.0) == pytest.approx(1.0)
+    assert method.config.temperature_at(0.15) == pytest.approx(0.65)
+    assert method.config.temperature_at(0.3) == method.config.temperature_at(0.9) == pytest.approx(0.3)
+    assert method.config.prior_weight_at(0.0) == pytest.approx(1.0)
+    assert method.config.prior_weight_at(1.0) == pytest.approx(0.1)
 
 
 @pytest.mark.parametrize("spurious", ["pasted", "painted"])
