@@ -124,6 +124,29 @@ def test_a_fitted_texture_stays_in_the_range_of_what_it_covers_a_patch_does_not(
     assert outside["texture"] == 0.0 and outside["patch"] > 0.01
 
 
+def test_soft_shapes_end_somewhere() -> None:
+    small = GradedAnomalies(shapes=("box",), sides=(0.1, 0.2), softness=0.1)
+    shape = small.over(grainy(256), generator=generator()).shape
+    touched = (shape > 0).flatten(1).sum(1)
+    # Sides of 6 pixels, softened by at most 3.2: with its tails the Gaussian would reach everywhere.
+    assert int(touched.max()) <= (6 + 2 * 4 * 3.2) ** 2 / 2
+    assert float(shape[shape > 0].min()) >= anomalies.LEAST
+
+
+@pytest.mark.parametrize("kinds", [("texture",), ("bias",), ("texture", "bias")])
+def test_weak_anomalies_are_met_in_training(kinds: tuple[anomalies.Kind, ...]) -> None:
+    batch = grainy(512)
+
+    def strengths(weak: float) -> Tensor:
+        return GradedAnomalies(kinds=kinds, weak=weak).over(batch, generator=generator()).strength
+
+    seldom, often = ((strengths(weak) < 0.05).float().mean() for weak in (0.0, 0.5))
+    # A uniform amount is below 0.05 in one of twenty, its product with a cube of another in about half of all.
+    assert float(often) > float(seldom) + 0.15
+    assert float((strengths(1.0) < 0.05).float().mean()) > 0.3
+    assert float(strengths(0.5).max()) > 0.5
+
+
 def test_pieces_come_from_another_scan_of_the_same_modality() -> None:
     """Each scan and modality has its own grey value, which shows where a patch came from."""
     grey = torch.tensor([0.2, 0.2, 0.4, 0.4, 0.6, 0.6, 0.8, 0.8]).reshape(8, 1, 1, 1)

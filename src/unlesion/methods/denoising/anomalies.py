@@ -24,6 +24,8 @@ SIDE = 128
 TURN, TURNED = math.radians(15), 0.5
 # How often the border is softened.
 SOFTENED = 0.7
+# A softened shape ends where less than this is left of it; a Gaussian never does.
+LEAST = 1e-3
 # Waves of a blob's outline, k = 2, 3, ...: each up to so much divided by k.
 WAVES, WAVINESS = 4, 0.25
 # Pixels of a patch of 128 x 128 added to a shape's when tissue is chosen.
@@ -64,6 +66,7 @@ class GradedAnomalies:
         blob_sides: range of a blob's mean diameter, share of the image's side.
         softness: largest standard deviation of a border's blur, share of the image's side.
         tissues: classes of grey value that a bias chooses among; 1: it falls on whatever is there.
+        weak: share of the images whose anomaly is weaker, by the third power of a random number from 0 to 1.
 
     Source: Naval Marimont et al., DISYRE (ISBI 2024) and its v2 (MICCAI 2024).
     """
@@ -74,6 +77,7 @@ class GradedAnomalies:
     blob_sides: tuple[float, float] = (36 / SIDE, 64 / SIDE)
     softness: float = 5 / SIDE
     tissues: int = 5
+    weak: float = 0.0
 
     def over(self, batch: Batch, *, generator: torch.Generator) -> Corrupted:
         """Anomalies over a batch of healthy images.
@@ -89,15 +93,16 @@ class GradedAnomalies:
             centre = batched.place_inside(batch.roi, draw.share())
             shape = self._shape(batch, centre, draw)
             none = images.new_zeros(len(images))
+            faint = torch.where(draw.share() < self.weak, draw.share() ** 3, 1.0) if self.weak else none + 1.0
             blended = biased = none
             changed = images
             if {"patch", "texture"} & set(self.kinds):
                 foreign = self._foreign(images, batch, centre, shape, draw)
-                blended = draw.share()
+                blended = draw.share() * faint
                 changed = batched.blend(images, foreign, shape * _wide(blended, images))
                 blended = blended * (changed != images).flatten(1).any(1)
             if "bias" in self.kinds:
-                changed, biased = self._biased(changed, batch, shape, draw)
+                changed, biased = self._biased(changed, batch, shape, faint, draw)
             strength = torch.maximum(blended, biased).clamp(max=1.0)
         return Corrupted(images=changed, strength=strength, blended=blended, biased=biased, shape=shape)
 
@@ -112,7 +117,8 @@ class GradedAnomalies:
             mask = self._outline(name, offset, side, dims, draw)
             inside = torch.where(_wide(kind == number, mask), mask, inside)
         sigma = self.softness * side * draw.share() * (draw.share() < SOFTENED)
-        return batched.blur_each((inside & batch.roi).float(), sigma).clamp(0.0, 1.0) * batch.roi
+        soft = batched.blur_each((inside & batch.roi).float(), sigma).clamp(0.0, 1.0) * batch.roi
+        return torch.where(soft < LEAST, 0.0, soft)
 
     def _outline(self, name: Shape, offset: Tensor, side: float, dims: int, draw: _Draw) -> Tensor:
         if name == "box":
@@ -143,10 +149,12 @@ class GradedAnomalies:
             return fitted
         return torch.where(_wide(draw.share() < 0.5, images), fitted, foreign)
 
-    def _biased(self, images: Tensor, batch: Batch, shape: Tensor, draw: _Draw) -> tuple[Tensor, Tensor]:
+    def _biased(
+        self, images: Tensor, batch: Batch, shape: Tensor, faint: Tensor, draw: _Draw
+    ) -> tuple[Tensor, Tensor]:
         channels, sides = images.shape[1], images.shape[2:]
         side = float(max(sides))
-        amount = draw.share(channels) * torch.where(draw.share(channels) < 0.5, -1.0, 1.0)
+        amount = draw.share(channels) * torch.where(draw.share(channels) < 0.5, -1.0, 1.0) * faint[:, None]
         fraction = shape.expand_as(images)
         if self.tissues > 1:
             classes = batched.grey_classes(images, batch.roi, classes=self.tissues, brightest=BRIGHTEST)
