@@ -112,8 +112,8 @@ class Redrawing:
     def noisy(self, batch: Batch, level: int) -> Tensor:
         """(C, H, W): what the network is shown."""
         method = self._at(level)
-        signal, field = to_signal(batch.images * batch.roi), method._field(batch, level)
-        return to_grey(method.process.noisy(signal, field, torch.tensor([level - 1])))[0]
+        signal, field = to_signal(batch.images * batch.roi, method.config.grey), method._field(batch, level)
+        return to_grey(method.process.noisy(signal, field, torch.tensor([level - 1])), method.config.grey)[0]
 
     def swap(self, one: Batch, other: Batch, level: int) -> Swap:
         """A scan with both codes."""

@@ -113,16 +113,22 @@ def one_level(method: Any, network: Any, one: Any, level: int) -> Tensor:
     code = method.code(network, one.images, one)
     if method.config.sampler != "one-step":
         return method._chain(network, one, code, level)
-    clean, noise, at = to_signal(one.images), method._field(one, level), torch.tensor([level - 1])
+    clean, noise, at = (
+        to_signal(one.images, method.config.grey),
+        method._field(one, level),
+        torch.tensor([level - 1]),
+    )
     noisy = method.process.noisy(clean, noise, at)
     boxes, cells = method.regions(clean.device), method.used(clean.device)
     if boxes is None:
-        drawn = to_grey(method.process.clean_of(network.unet(noisy, at, code), noisy, at))
+        drawn = to_grey(method.process.clean_of(network.unet(noisy, at, code), noisy, at), method.config.grey)
     else:
         drawn = torch.zeros_like(clean)
         for box, cell in zip(boxes, cells, strict=True):
             answer = network.unet(torch.where(box, noisy, clean), at, code)
-            drawn = torch.where(cell, to_grey(method.process.clean_of(answer, noisy, at)), drawn)
+            drawn = torch.where(
+                cell, to_grey(method.process.clean_of(answer, noisy, at), method.config.grey), drawn
+            )
     return drawn.clamp(*GREY_VALUES) if method.name == "andi" else drawn
 
 

@@ -61,6 +61,27 @@ def test_grey_values() -> None:
     grey = torch.tensor([0.0, 0.5, 1.0, 1.5])
     assert to_signal(grey).tolist() == [-1.0, 0.0, 1.0, 2.0]
     assert torch.equal(to_grey(to_signal(grey)), grey)
+    tissue = (0.1, 0.75)
+    torch.testing.assert_close(
+        to_signal(torch.tensor([0.1, 0.425, 0.75]), tissue), torch.tensor([-1.0, 0.0, 1.0])
+    )
+    torch.testing.assert_close(to_grey(to_signal(grey, tissue), tissue), grey)
+
+
+def test_the_scale_of_grey_values_is_undone() -> None:
+    """What the network answers stands for the same grey value, whatever the scale; noise weighs less on a smaller one."""
+    batch = blob_batch(2)
+    for sampler in ("one-step", "ddim"):
+        drawn = []
+        for grey in ((0.0, 1.0), (0.1, 0.75)):
+            method = tiny("ddpm", grey=grey, sampler=sampler, t_test=(10,), steps=2)
+            network = built(method)
+            # Sees the clean image itself.
+            network.unet.forward = lambda noisy, times, context=None, g=grey: to_signal(0.5 * batch.images, g)  # type: ignore[method-assign]
+            drawn.append(method.explain(network, batch).healthy)
+        torch.testing.assert_close(drawn[0], drawn[1])
+    with pytest.raises(ValueError, match="darker grey value first"):
+        DDPM.config_for("tiny", {"grey": (1.0, 0.0)})
 
 
 @pytest.mark.parametrize("target", ["x0", "eps", "v"])

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from unlesion.methods.batch import Batch, Evidence
 from unlesion.methods.diffusion.config import DiffusionConfig
-from unlesion.methods.diffusion.ddpm import BRIGHTEST, DARKEST, DDPM
+from unlesion.methods.diffusion.ddpm import BRIGHTEST, DARKEST, DDPM, SCALE
 from unlesion.networks.diffusion.noise import NoiseKind
 from unlesion.networks.diffusion.process import Process, Target
 from unlesion.networks.diffusion.schedules import ScheduleKind, make_schedule
@@ -23,7 +23,7 @@ SIDE_OF_NO_SHIFT = 56
 # Squares below are as good as 0; without it one level of no error would hide all others.
 LEAST_SQUARE = 1e-12
 # Redrawn images are kept in the range of the recipe.
-GREY_VALUES = (DARKEST + 1) / 2, (BRIGHTEST + 1) / 2
+GREY_VALUES = DARKEST, BRIGHTEST
 # Pixels of all levels of some images that may be alive at once: 128 MB a tensor.
 MOST_PIXELS = 2**25
 
@@ -69,6 +69,7 @@ class ANDi(DDPM):
         "arXiv 2312.01904, 2023."
     )
     deviations = (
+        SCALE,
         "Settings are those of the authors' released benchmark code (t from 0.026 to 0.125), not of the 2023 paper.",
         "The map is the geometric mean of squared differences between scan and redrawn scan. The published one compares "
         "posterior means, which differ from these by a factor that depends on the level alone: their geometric mean is "

@@ -7,7 +7,7 @@ from typing import Literal
 from pydantic import Field
 
 from unlesion.methods.diffusion.config import DiffusionConfig
-from unlesion.methods.diffusion.ddpm import DDPM
+from unlesion.methods.diffusion.ddpm import DDPM, SCALE
 from unlesion.networks.diffusion.process import Target
 from unlesion.networks.diffusion.schedules import ScheduleKind
 
@@ -38,6 +38,7 @@ class AnoDDPM(DDPM):
         "using Simplex Noise. CVPR Workshops 2022."
     )
     deviations = (
+        SCALE,
         "The way back has 25 DDIM steps without new noise; `sampler=ancestral` asks the network in all 250, with new "
         "Gaussian noise in each, as the released code does.",
         "The network has the guided-diffusion form of `ddpm` (reconstructed); widths, blocks and attention are the published ones.",

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from unlesion.methods.base import InputSpec, MethodConfig, Phase, Stage, StepContext
 from unlesion.methods.batch import Batch
 from unlesion.methods.diffusion.config import DiffusionConfig
-from unlesion.methods.diffusion.ddpm import DDPM, DiffusionNetwork
+from unlesion.methods.diffusion.ddpm import DDPM, SCALE, DiffusionNetwork
 from unlesion.methods.sizes import coarsest_grid
 from unlesion.networks.context_encoder import ContextEncoder
 from unlesion.networks.diffusion.unet import DiffusionUNet
@@ -92,6 +92,7 @@ class ConditionedDDPM(DDPM):
         "(arXiv 2312.04215). Pre-training: Tian et al., Designing BERT for Convolutional Networks (SparK), ICLR 2023."
     )
     deviations: ClassVar[tuple[str, ...]] = (
+        SCALE,
         "The code has 512 numbers as in the released code; the paper says 128 (`context=128`).",
         "The encoder is MONAI's ResNet-50; the published one is timm's, with stochastic depth of 0.05, which is left out.",
         "How long the encoder is pre-trained is a share of the budget; published are up to 1200 epochs beside 1200 to 1600 of diffusion.",

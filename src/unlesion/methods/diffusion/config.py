@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from unlesion.methods.base import InputSpec, MethodConfig
 from unlesion.networks.diffusion.noise import Noise, NoiseKind
@@ -27,6 +27,9 @@ class DiffusionConfig(MethodConfig):
         target: what the network tells: the clean image "x0", the noise "eps" or the velocity "v".
         loss: "l1" or "l2" distance from that, mean over the roi.
         noise: "gaussian", "simplex", "coarse" or "pyramid".
+        grey: the recipe's grey values that are -1 and 1 for the network. Published is the range of tissue (its 1st and 99th
+            percentiles); recipes for MRI put tissue between about 0.1 and 0.75, so that with 0 and 1 the noise of a level
+            is about 1.5 times as strong beside it as published.
         grain: first wavelength of simplex noise, or cell of coarse noise, in sides of the image.
         octaves: of simplex noise.
         persistence: factor on the strength from octave to octave, or from level to level of a pyramid.
@@ -56,6 +59,7 @@ class DiffusionConfig(MethodConfig):
     target: Target = "x0"
     loss: Literal["l1", "l2"] = "l1"
     noise: NoiseKind = "simplex"
+    grey: tuple[float, float] = (0.0, 1.0)
     grain: float = Field(2 / 3, gt=0)
     octaves: int = Field(6, ge=1)
     persistence: float = Field(0.8, gt=0)
@@ -69,6 +73,13 @@ class DiffusionConfig(MethodConfig):
     learning_rate: float = Field(1e-4, gt=0)
     weight_decay: float = Field(0.0, ge=0)
     anneal: bool = False
+
+    @field_validator("grey")
+    @classmethod
+    def _a_range(cls, ends: tuple[float, float]) -> tuple[float, float]:
+        if not ends[0] < ends[1]:
+            raise ValueError("the darker grey value first, such as [0.1, 0.75]")
+        return ends
 
     @model_validator(mode="after")
     def _levels_exist(self) -> DiffusionConfig:

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from unlesion.methods.base import MethodConfig, Stage, StepContext
 from unlesion.methods.batch import Batch
 from unlesion.methods.diffusion.cddpm import ConditionedDDPM, ConditionedDDPMConfig, ConditionedNetwork
+from unlesion.methods.diffusion.ddpm import SCALE
 from unlesion.networks.contrast import margin_info_nce
 from unlesion.networks.rectangles import erase_rectangle
 
@@ -46,6 +47,7 @@ class ContrastiveDDPM(ConditionedDDPM):
         "Anomaly Detection in Brain MRIs via Conditional Diffusion Models. arXiv 2406.00772."
     )
     deviations: ClassVar[tuple[str, ...]] = (
+        SCALE,
         "The released code lacks the file of the contrastive loss; here both views of an image are anchors, and all views of the other images of the batch are their negatives.",
         "The contrast compares images seen whole, in one batch with their erased views; filling in has a pass of its own.",
         "The weight of the contrast (1) and the probability of erasing (1) are ours.",

@@ -30,21 +30,27 @@ from unlesion.progress import tell
 
 # Noise fields of an image: that of detection level k has number k, those of the steps of a chain follow.
 SALT_OF_STEPS = 10_000
-# Clean images in a chain are kept in this range of the network's grey values: 0 to 1.5 in the recipe's.
-DARKEST, BRIGHTEST = -1.0, 2.0
+# Clean images in a chain are kept in this range, that of recipes.
+DARKEST, BRIGHTEST = 0.0, 1.5
 
 
-def to_signal(images: Tensor) -> Tensor:
-    """Grey values of the recipe to those of the network: 0 to 1, most tissue, becomes -1 to 1; 1.5 becomes 2.
-
-    This is the papers' range, so that a noise level means what it means there; clipping is left to the recipe.
-    """
-    return 2 * images - 1
+def to_signal(images: Tensor, grey: tuple[float, float] = (0.0, 1.0)) -> Tensor:
+    """Grey values of the recipe to those of the network: the two of `grey` become -1 and 1, others go beyond."""
+    low, high = grey
+    return 2 * (images - low) / (high - low) - 1
 
 
-def to_grey(signal: Tensor) -> Tensor:
+def to_grey(signal: Tensor, grey: tuple[float, float] = (0.0, 1.0)) -> Tensor:
     """Grey values of the network to those of the recipe."""
-    return (signal + 1) / 2
+    low, high = grey
+    return low + (high - low) * (signal + 1) / 2
+
+
+# A deviation that all methods of this family share.
+SCALE = (
+    "Grey values 0 and 1 of the recipe are -1 and 1 for the network (`grey`). Published is the range of tissue: beside MRI tissue, "
+    "noise is about 1.5 times as strong here."
+)
 
 
 class DiffusionNetwork(nn.Module):
@@ -69,6 +75,7 @@ class DDPM(Method):
         "Models for Unsupervised Anomaly Detection in Brain MRIs, Computers in Biology and Medicine 2025."
     )
     deviations: ClassVar[tuple[str, ...]] = (
+        SCALE,
         "The loss is averaged over the roi, the published one over all pixels of the image.",
         "Every image has a noise field of its own, cut from a bank; the released code has one for all of a batch.",
         "The simplex noise is scaled to the measured strength of the published one, not copied from its code.",
@@ -184,8 +191,8 @@ class DDPM(Method):
         noise = self.noise.training(
             images.shape, generator=generator, device=images.device, shared=config.shared_field
         )
-        clean = to_signal(images)
-        source = to_signal(self.shown(images, batch, context))
+        clean = to_signal(images, config.grey)
+        source = to_signal(self.shown(images, batch, context), config.grey)
         noisy = process.noisy(source, noise, times)
         region = self.training_region(batch, context)
         seen = noisy if region is None else torch.where(region, noisy, source)
@@ -227,7 +234,7 @@ class DDPM(Method):
             drawn = redraw(
                 network.unet,
                 self.process,
-                to_signal(images),
+                to_signal(images, self.config.grey),
                 noise,
                 [level - 1 for level in self.config.t_test],
                 context=code,
@@ -236,7 +243,7 @@ class DDPM(Method):
                 roi=batch.roi,
                 most=most,
             )
-            return to_grey(drawn)
+            return to_grey(drawn, self.config.grey)
         pieces = []
         for rows in torch.arange(len(batch)).split(most):
             part = batch.pick(rows)
@@ -264,7 +271,10 @@ class DDPM(Method):
         """(B, C, ...) in grey values: noised to a level and led back step by step."""
         config, process = self.config, self.process
         roi = batch.roi
-        signal = to_signal(batch.images * roi)
+        signal = to_signal(batch.images * roi, config.grey)
+        darkest, brightest = (
+            float(to_signal(torch.tensor(end), config.grey)) for end in (DARKEST, BRIGHTEST)
+        )
 
         def answer(noisy: Tensor, times: Tensor) -> Tensor:
             result: Tensor = network.unet(noisy, times, code)
@@ -272,7 +282,7 @@ class DDPM(Method):
 
         def correct(clean: Tensor) -> Tensor:
             # Outside the roi the image is known, and the network was never judged there.
-            return torch.where(roi, clean.clamp(DARKEST, BRIGHTEST), DARKEST)
+            return torch.where(roi, clean.clamp(darkest, brightest), darkest)
 
         def fresh(step: int) -> Tensor:
             salt = SALT_OF_STEPS * level + step
@@ -285,7 +295,8 @@ class DDPM(Method):
         noisy = process.noisy(signal, self._field(batch, level), times)
         if config.sampler == "ddim":
             path = descent(level - 1, config.steps)
-            return to_grey(ddim(answer, process, noisy, path, correct=correct, report=report))
+            return to_grey(ddim(answer, process, noisy, path, correct=correct, report=report), config.grey)
         return to_grey(
-            ancestral(answer, process, noisy, level - 1, fresh=fresh, correct=correct, report=report)
+            ancestral(answer, process, noisy, level - 1, fresh=fresh, correct=correct, report=report),
+            config.grey,
         )

@@ -12,7 +12,7 @@ from torch import Tensor
 from unlesion.methods.base import InputSpec, MethodConfig, StepContext
 from unlesion.methods.batch import Batch
 from unlesion.methods.diffusion.config import DiffusionConfig
-from unlesion.methods.diffusion.ddpm import DDPM
+from unlesion.methods.diffusion.ddpm import DDPM, SCALE
 from unlesion.networks.diffusion.boxes import box_grid, masks
 
 
@@ -50,6 +50,7 @@ class PDDPM(DDPM):
         "Detection in Brain MRI. MIDL 2023."
     )
     deviations: ClassVar[tuple[str, ...]] = (
+        SCALE,
         "The loss is averaged over the roi inside the boxes, the published one over all pixels of the image, to which "
         "those outside the box add 0.",
         "Boxes are placed by their share of the image's side (half, as published: 48 of 96 pixels).",
