@@ -39,6 +39,10 @@ def test_or_not_at_all(error, tmp_path):
 def test_files_are_as_readable_as_any_other(tmp_path):
     (tmp_path / "plain").touch()
     write_text(tmp_path / "x", "text")
+    # As writers do that put another, private file in its place.
+    with whole_file(tmp_path / "y") as partial:
+        partial.chmod(0o600)
+    assert (tmp_path / "y").stat().st_mode == (tmp_path / "plain").stat().st_mode
     assert stat.S_IMODE((tmp_path / "x").stat().st_mode) == stat.S_IMODE((tmp_path / "plain").stat().st_mode)
 
 

@@ -111,6 +111,8 @@ def write_detection(
                 "run": run,
                 "recipe": recipe,
                 "mark": mark,
+                # By which a later call sees whether all are still there.
+                "files": sorted(file.name for file in partial.iterdir()),
                 "notice": "For research use only; not a medical device.",
             },
         )

@@ -32,9 +32,9 @@ def whole_file(path: Path) -> Iterator[Path]:
         handle, name = tempfile.mkstemp(prefix=".part-", suffix="." + path.name, dir=path.parent)
         os.close(handle)
         partial = Path(name)
-        # mkstemp makes files private to the user; results should be as readable as any other file.
-        partial.chmod(0o666 & ~_umask())
         yield partial
+        # mkstemp and some writers make files private to the user; results should be as readable as any other file.
+        partial.chmod(0o666 & ~_umask())
         os.replace(partial, path)
     except OSError as error:
         raise cannot_write(path, error) from error

@@ -82,6 +82,72 @@ def test_a_second_detect_skips_what_is_done(
     assert {p.parent.name for p in before if before[p] != after[p]} == {"s15"}
 
 
+def test_a_second_detect_makes_again_what_was_lost(
+    unlesion: Command, trained: Path, pictures: Path, tmp_path: Path
+) -> None:
+    words = ["detect", trained, pictures, "--where", "split=test", "--out", tmp_path / "out", "--jobs", 1]
+    assert unlesion(*words).code == 0
+    lost = tmp_path / "out" / "s15" / "lesions.npy"
+    lost.unlink()
+    said = unlesion(*words)
+    assert said.code == 0 and lost.exists()
+    assert "5 of 6 scans are done already" in said.err
+
+
+def test_results_inside_the_folder_of_scans_are_no_scans(
+    unlesion: Command, trained: Path, pictures: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "scans"
+    folder.mkdir()
+    for name in ("s12.png", "s13.png"):
+        shutil.copy(pictures.parent / name, folder)
+    words = ["detect", trained, folder, "--out", folder / "found", "--jobs", 1]
+    for _ in range(2):
+        said = unlesion(*words)
+        assert said.code == 0, said.err
+        rows = list(csv.DictReader((folder / "found" / "scores.csv").open()))
+        assert [row["key"] for row in rows] == ["s12", "s13"]
+
+
+def test_a_training_with_a_bad_scan_ends_with_2_and_a_run(
+    unlesion: Command, pictures: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "cohort"
+    shutil.copytree(pictures.parent, folder)
+    rows = list(csv.DictReader((folder / pictures.name).open()))
+    for split in ("train", "val"):
+        name = next(row["path"] for row in rows if (row["split"], row["label"]) == (split, "healthy"))
+        (folder / name).write_bytes(b"no image")
+    said = unlesion(
+        "train",
+        folder / pictures.name,
+        "--method",
+        "atlas",
+        "--preset",
+        "tiny",
+        "--out",
+        tmp_path / "run",
+        "--jobs",
+        1,
+    )
+    assert said.code == 2
+    assert "2 scans could not be used (named above)" in said.complaint
+    assert (
+        unlesion("detect", tmp_path / "run", folder / "s12.png", "--out", tmp_path / "o", "--jobs", 1).code
+        == 0
+    )
+
+
+def test_alpha_needs_a_calibration(unlesion: Command, trained: Path, pictures: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(trained, run)
+    saved = json.loads((run / "detector.json").read_text())
+    (run / "detector.json").write_text(json.dumps({**saved, "calibration": {}}))
+    scan = pictures.parent / "s12.png"
+    said = unlesion("detect", run, scan, "--alpha", 0.1, "--out", tmp_path / "out", "--jobs", 1)
+    assert said.code == 2 and "not calibrated" in said.complaint
+
+
 def test_a_bad_scan_is_reported_and_the_others_go_on(
     unlesion: Command, trained: Path, pictures: Path, tmp_path: Path
 ) -> None:

@@ -22,10 +22,12 @@ from unlesion.methods.registry import get_method, preset_settings
 from unlesion.prepare import PreparedStore, load_recipe, prepare_cohort
 from unlesion.progress import Advance, Bars, silent
 from unlesion.scans import Cohort
+from unlesion.training.budget import StageClock
 from unlesion.training.checkpoints import SafeCheckpointIO
 from unlesion.training.config import TrainingConfig
 from unlesion.training.fit import Fitted, fit_stages
 from unlesion.training.source import SliceSource
+from unlesion.training.task import StagedTask
 
 STEPS = 12
 
@@ -176,6 +178,32 @@ def test_time_between_steps_counts(store: PreparedStore, tmp_path: Path) -> None
     # What comes after the last step of a process is not waited for by a next one.
     assert fitted.seconds >= (STEPS - 1) * pause
     assert fitted.images_per_second <= STEPS * 4 / ((STEPS - 1) * pause)
+
+
+def test_the_next_stage_is_timed_by_its_own_steps(store: PreparedStore) -> None:
+    """Durations are kept for a stage whose length they still decide, and for no other."""
+    method_class = get_method("f-anogan")
+    fixed = preset_settings(method_class, "tiny")
+    size, batch = int(fixed.pop("image_size")), int(fixed.pop("batch", 4))
+    method = method_class(method_class.Config.model_validate(fixed), InputSpec(size=size))
+    stages = method.stages()
+    task = StagedTask(
+        network=method.build(),
+        stages=stages,
+        source=SliceSource(store, np.arange(len(store.images)), batch=batch, seed=0),
+        lengths={stage.name: None for stage in stages},
+        seconds=60.0,
+        ema=0.9,
+        seed=0,
+        on_step=lambda *words: None,
+    )
+    task.clock = StageClock(30.0, [0.1] * 6)
+    saved: dict[str, Any] = {}
+    task.on_save_checkpoint(saved)
+    assert saved["unlesion_place"]["timed"] == [0.1] * 6
+    task.lengths[stages[0].name] = 300
+    task.on_save_checkpoint(saved)
+    assert saved["unlesion_place"]["timed"] == []
 
 
 def test_time_between_interruption_and_resume_does_not_count(store: PreparedStore, tmp_path: Path) -> None:

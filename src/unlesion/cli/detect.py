@@ -72,10 +72,15 @@ def command(
         raise BadInput(f"--alpha {alpha}: give a number between 0 and 1")
     detector = Detector.load(run)
     calibration = detector.calibrations.get("native")
+    if alpha is not None and calibration is None:
+        raise BadInput(
+            f"--alpha {alpha:g}: {run} is not calibrated; use `unlesion calibrate` first, or leave it out"
+        )
     if alpha is not None and calibration is not None:
         calibration.check_alpha(alpha)
     cohorts = [open_cohort(source, where=where, channels=channels, volume=volume) for source in scans]
-    entries = [entry for cohort in cohorts for entry in cohort]
+    # What an earlier call wrote into a folder of scans is no scan.
+    entries = [entry for cohort in cohorts for entry in cohort if not _is_result(entry)]
     keys = [entry.key for entry in entries]
     twice = {key for key in keys if keys.count(key) > 1} if len(cohorts) > 1 else set()
     if twice:
@@ -150,6 +155,10 @@ def _preview(folder: Path, *, scan: Scan, found: Detection, calibration: Calibra
     write_preview(folder / "preview.png", scan, found, calibration=calibration)
 
 
+def _is_result(entry: Entry) -> bool:
+    return any((path.parent / "detection.json").exists() for path in entry.paths)
+
+
 def _digest_of(run: Path) -> str:
     """Changes with anything that detection uses of a run."""
     digest = hashlib.sha256((run / "detector.json").read_bytes())
@@ -162,7 +171,8 @@ def _done(folder: Path, mark: str) -> bool:
     if not (folder / "detection.json").exists():
         return False
     try:
-        return bool(read_json(folder / "detection.json").get("mark") == mark)
+        found = read_json(folder / "detection.json")
+        return found.get("mark") == mark and all((folder / name).exists() for name in found.get("files", ()))
     except BadInput:
         return False
 

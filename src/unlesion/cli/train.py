@@ -92,6 +92,9 @@ def command(
     save_healthy_gallery(detector, held_out, out, device=pick_device(device))
     page = build_report(out)
     console.tell(f"{out}: trained in {detector.record['total_minutes']} minutes; look at {page}")
+    left_out = detector.record["left_out"]
+    if left_out:
+        raise BadInput(f"{left_out} scans could not be used (named above); {out} rests on the others")
 
 
 def source_words(

@@ -170,8 +170,13 @@ class StagedTask(pl.LightningModule):
             "seconds": self.place.seconds,
             "lengths": dict(self.lengths),
             # A stage whose length is not known yet goes on being timed after a resume.
-            "timed": [] if self.clock is None else list(self.clock.durations),
+            "timed": self._durations(),
         }
+
+    def _durations(self) -> list[float]:
+        """Of the steps of a stage whose length is not known yet; the next stage is timed by its own."""
+        known = self.place.stage >= len(self.stages) or self.lengths[self.stage.name] is not None
+        return [] if self.clock is None or known else list(self.clock.durations)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Take up where the checkpoint stood."""

@@ -39,7 +39,7 @@ from unlesion.scans import Cohort
 from unlesion.scoring import ScanEvidence, ScoringConfig
 from unlesion.seeds import seed_of
 from unlesion.settings import merged, nested, validated
-from unlesion.sweep import sweep
+from unlesion.sweep import Failures, sweep
 from unlesion.training.config import TrainingConfig
 from unlesion.training.history import History
 from unlesion.training.refusing import expected_input, refuse_early
@@ -159,11 +159,13 @@ def train(
     refuse_early(method_class(config, expected_input(healthy, the_recipe)), steps, wanted.rule, resume=resume)
     _claim(out, identity, resume)
     own_store = store is None
+    left_out = 0
     if store is None:
         with counted(bars, "prepare") as progress:
             store, failures = prepare_cohort(
                 healthy, the_recipe, out / "store", executor=executor, progress=progress
             )
+        left_out += len(failures)
         for failure in failures:
             warn(f"left out: {failure.message}")
     # A store may hold more than was chosen: only the slices of the chosen scans are learnt from.
@@ -218,11 +220,16 @@ def train(
     )
     fit_scorers(detector, healthy, executor=executor, bars=bars, device=device)
     if len(held_out):
+        unusable = Failures(warn)
         detector = detector.with_calibration(
-            calibrate_detector(detector, held_out, executor=executor, bars=bars, device=device, warn=warn)
+            calibrate_detector(
+                detector, held_out, executor=executor, bars=bars, device=device, failures=unusable
+            )
         )
+        left_out += len(unusable)
     else:
-        tell("no healthy rows in split 'val': the run has no thresholds; use `unlesion calibrate`")
+        warn("no healthy rows in split 'val': the run has no thresholds; use `unlesion calibrate`")
+    record["left_out"] = left_out
     record["versions"] = {
         "unlesion": unlesion.__version__,
         "python": platform.python_version(),
