@@ -155,6 +155,7 @@ class Detector:
             warnings.append("the run is not calibrated: no p-value, no threshold, no lesions")
         else:
             # A scan is held against healthy ones of its own modality, where the run knows several.
+            warnings += [words] if (words := calibration.unlike(scan.modality)) else []
             calibration = calibration.of(scan.modality)
             threshold = calibration.thresholds[rate]
             p_value = calibration.p_value(score)

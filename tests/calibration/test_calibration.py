@@ -79,6 +79,13 @@ def test_modalities_are_counted_apart_and_together() -> None:
     whole = of(scans, named=False)
     assert mixed.thresholds == whole.thresholds and sorted(mixed.scores) == sorted(whole.scores)
     assert mixed.of(("FLAIR",)) is mixed and mixed.n_scans == 16
+    assert (
+        mixed.modalities == ("CXR", "T1")
+        and mixed.of(("T1",)).modalities == ("T1",)
+        and whole.modalities == ()
+    )
+    assert "only CXR, T1" in mixed.unlike(("flair",)) and "only T1" in mixed.of(("T1",)).unlike(("CXR",))
+    assert not mixed.unlike(("t1",)) and not mixed.unlike(("",)) and not whole.unlike(("FLAIR",))
     # A T1 scan that is unusual for T1 is not so among chests.
     assert mixed.of(("T1",)).p_value(2.0) == 1 / 5 < mixed.p_value(2.0)
     assert Calibration.from_json(json.loads(json.dumps(mixed.to_json()))) == mixed

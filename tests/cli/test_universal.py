@@ -126,7 +126,38 @@ def check_each_kind_has_its_own_thresholds(
         assert used["thresholds"] == parts[kind]["thresholds"] and used["subjects"] == 3
     both = json.loads((folder / "measured" / "metrics.json").read_text())["calibration"]["native"]
     assert set(both["parts"]) == {"T1", "CXR"} and both["subjects"] == 6
-    assert "CXR: 3 subjects, T1: 3 subjects" in (run / "report.html").read_text()
+    page = (run / "report.html").read_text()
+    assert (
+        "CXR on 3 healthy subjects (no p-value below 1/4" in page
+        and "Every modality has a scale of its own" in page
+    )
+    assert "CXR on 3 healthy subjects" in (out / "report.html").read_text()
+    # One of them calibrated alone: the user is told, and so is everybody who looks at a scan of the other.
+    only = folder / "only-CXR"
+    said = unlesion(
+        "detect", only, mixed, "--where", "subject=T1-10", "--out", folder / "foreign", "--jobs", 1
+    )
+    assert said.code == 0, said.err
+    found = json.loads((folder / "foreign" / "T1-10" / "detection.json").read_text())
+    assert any("no healthy T1 scan calibrated this run, only CXR" in words for words in found["warnings"])
+    said = unlesion(
+        "calibrate",
+        run,
+        mixed,
+        "--where",
+        "modality=T1",
+        "--where",
+        "split=train",
+        "--out",
+        folder / "t",
+        "--jobs",
+        1,
+    )
+    assert (
+        said.code == 0
+        and "CXR: not calibrated any more" in said.err
+        and "6 of the scans are of split 'train'" in said.err
+    )
     # What a terminal breaks into lines is whole here.
     assert "of CXR, the fewest of 2 modalities" in unlesion("doctor", run, "--json").out
 

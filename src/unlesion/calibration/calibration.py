@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from unlesion.calibration.codes import N_CODES, Counts, encode, threshold_below
 from unlesion.errors import BadInput
-from unlesion.modality import condition_name
+from unlesion.modality import UNNAMED, condition_name
 
 RATES: Mapping[str, float] = {"fpr_0001": 0.001, "fpr_0005": 0.005, "fpr_001": 0.01, "fpr_005": 0.05}
 """The healthy false-positive rates that have a threshold, by name."""
@@ -29,13 +29,25 @@ class Calibration:
             exceeds (mean over subjects of each subject's share inside the roi).
         scores: the scan scores, a group per subject. The subjects' names are not kept.
         n_scans: number of healthy scans.
+        modalities: of the healthy scans, by `condition_name`; empty where nobody said, as in older runs.
         parts: where the healthy scans were of several modalities, what those of each say, by `condition_name`.
     """
 
     thresholds: Mapping[str, float]
     scores: tuple[tuple[float, ...], ...]
     n_scans: int
+    modalities: tuple[str, ...] = ()
     parts: Mapping[str, Calibration] = field(default_factory=dict)
+
+    def unlike(self, modality: Sequence[str]) -> str:
+        """In words, that no healthy scan of this modality calibrated; "" if some did, or it is not known."""
+        name = condition_name(modality)
+        if not self.modalities or not any(modality) or name in self.modalities:
+            return ""
+        return (
+            f"no healthy {name} scan calibrated this run, only {', '.join(self.modalities)}: thresholds and p-value do not "
+            f"hold for it (calibrate on healthy {name} scans)"
+        )
 
     def of(self, modality: Sequence[str]) -> Calibration:
         """What healthy scans of that modality say, where there were several; else what all say."""
@@ -106,6 +118,7 @@ class Calibration:
             "scores": [list(group) for group in self.scores],
             "n_subjects": self.n_subjects,
             "n_scans": self.n_scans,
+            **({"modalities": list(self.modalities)} if self.modalities else {}),
             **({"parts": {name: part.to_json() for name, part in self.parts.items()}} if self.parts else {}),
         }
 
@@ -121,12 +134,13 @@ class Calibration:
             thresholds = {name: float(saved["thresholds"][name]) for name in RATES}
             n_scans = int(saved["n_scans"])
             # Older runs have none.
+            modalities = tuple(str(name) for name in saved.get("modalities", ()))
             parts = {str(name): cls.from_json(part) for name, part in saved.get("parts", {}).items()}
         except (KeyError, TypeError, AttributeError) as error:
             raise ValueError("not a calibration") from error
         if not scores or not all(scores):
             raise ValueError("a calibration without healthy subjects")
-        return cls(thresholds=thresholds, scores=scores, n_scans=n_scans, parts=parts)
+        return cls(thresholds=thresholds, scores=scores, n_scans=n_scans, modalities=modalities, parts=parts)
 
 
 class CalibrationBuilder:
@@ -183,12 +197,13 @@ class CalibrationBuilder:
             for subject, own in subjects.items():
                 _count(counts, subject, own)
                 scores.setdefault(subject, []).extend(self._scores[kind][subject])
-        whole = _calibration(counts, scores)
+        named = tuple(sorted(kind for kind in self._counts if kind.replace(UNNAMED, "").strip("+")))
+        whole = _calibration(counts, scores, named)
         if len(self._counts) < 2:
             return whole
         seen = {kind: own for kind, own in sorted(self._counts.items()) if any(c.total for c in own.values())}
         return replace(
-            whole, parts={kind: _calibration(own, self._scores[kind]) for kind, own in seen.items()}
+            whole, parts={kind: _calibration(own, self._scores[kind], (kind,)) for kind, own in seen.items()}
         )
 
 
@@ -197,7 +212,9 @@ def _count(table: dict[str, Counts], subject: str, counts: Counts) -> None:
     table[subject] = counts if known is None else Counts.sum((known, counts))
 
 
-def _calibration(counts: Mapping[str, Counts], scores: Mapping[str, Sequence[float]]) -> Calibration:
+def _calibration(
+    counts: Mapping[str, Counts], scores: Mapping[str, Sequence[float]], modalities: tuple[str, ...]
+) -> Calibration:
     with_voxels = [own for own in counts.values() if own.total]
     if not with_voxels:
         raise BadInput(
@@ -208,6 +225,7 @@ def _calibration(counts: Mapping[str, Counts], scores: Mapping[str, Sequence[flo
         thresholds=thresholds_of(with_voxels),
         scores=tuple(tuple(group) for group in scores.values()),
         n_scans=sum(len(group) for group in scores.values()),
+        modalities=modalities,
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -24,6 +24,12 @@ from unlesion.cli.options import (
     workers,
 )
 from unlesion.errors import BadInput
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from unlesion.calibration import Calibration
+    from unlesion.scans import Cohort
 
 
 def command(
@@ -76,6 +82,8 @@ def command(
             device=pick_device(device),
             failures=failures,
         )
+    for words in _doubts(detector.calibrations.get("native"), calibrations["native"], opened):
+        console.warn(words)
     used = calibrations["native"].n_subjects
     calibrated = detector.with_calibration(calibrations)
     calibrated.record = {
@@ -95,3 +103,21 @@ def command(
     failures.settle(
         f"{len(failures)} of {len(opened)} scans could not be used (named above); {out} rests on the others"
     )
+
+
+def _doubts(before: Calibration | None, after: Calibration, cohort: Cohort) -> Iterator[str]:
+    """What speaks against relying on a calibration."""
+    lost = [name for name in (before.modalities if before else ()) if name not in after.modalities]
+    new = [
+        name for name in after.modalities if before and before.modalities and name not in before.modalities
+    ]
+    if new:
+        yield f"{', '.join(new)}: the run was not calibrated on this before; is it what it was trained on?"
+    if lost and after.modalities:
+        yield f"{', '.join(lost)}: not calibrated any more, because no healthy scan of it was given; its scans will be warned of"
+    learnt = sum(entry.split == "train" for entry in cohort)
+    if learnt:
+        yield (
+            f"{learnt} of the scans are of split 'train': what a run has learnt from looks more usual than it is; "
+            "calibrate on others (--where split=val)"
+        )

@@ -22,6 +22,7 @@ from unlesion.evaluation.scan import EvaluatedScan
 from unlesion.evaluation.stratum import Stratum
 from unlesion.evaluation.tally import LESION_RATE, Row, Tally
 from unlesion.evaluation.voxels import curves_of
+from unlesion.modality import condition_name
 from unlesion.scoring import PostConfig, ScoringConfig
 
 # Scans are flagged wrongly this often, unless told otherwise.
@@ -98,7 +99,7 @@ class Evaluator:
         self._strata: dict[Cell, Stratum] = {}
         self._identity: list[str] = []
         self._keys: set[str] = set()
-        self._modalities: set[tuple[str, ...]] = set()
+        self._modalities: set[str] = set()
 
     def add(self, scan: EvaluatedScan) -> Row:
         """Take in one scan; returns its row of `scans.csv`.
@@ -114,7 +115,7 @@ class Evaluator:
             raise ValueError(f"{scan.key}: has {sorted(scorings)} maps, others {sorted(self._scorings)}")
         self._scorings = self._scorings or scorings
         self._keys.add(scan.key)
-        self._modalities.add(scan.modality)
+        self._modalities.add(condition_name(scan.modality))
         cell = cell_of(scan)
         if cell not in self._strata:
             self._strata[cell] = Stratum({name: self._tally(name) for name in self._scorings})
@@ -187,8 +188,7 @@ class Evaluator:
 
     def _described(self, calibration: Calibration) -> dict[str, Any]:
         """What was used: that of the one modality that was evaluated, or all, with a part for each modality."""
-        used = [calibration.of(modality) for modality in sorted(self._modalities)]
-        one = used[0] if len(used) == 1 else calibration
+        one = calibration.of(tuple(self._modalities)) if len(self._modalities) == 1 else calibration
         words: dict[str, Any] = {
             "subjects": one.n_subjects,
             "scans": one.n_scans,

@@ -60,6 +60,11 @@ def write_detection_page(
     folder = folder or path.parent
     subjects = look_up(run or {}, "calibration.native.n_subjects")
     subjects = int(subjects) if isinstance(subjects, int | float) else None
+    parts = look_up(run or {}, "calibration.native.parts") or {}
+    apart = {name: int(part["n_subjects"]) for name, part in parts.items()}
+    calibration = calibration_in_words(subjects, apart) if run else ""
+    # With several modalities, that of a row is not known here, and so not how many its p-value rests on.
+    subjects = None if apart else subjects
     good = sorted((r for r in rows if not r.get("problem")), key=_unusual)
     bad = [(row.get("key") or "", row["problem"]) for row in rows if row.get("problem")]
     budget = Budget()
@@ -74,7 +79,7 @@ def write_detection_page(
         title="Detection" + (f" with {method}" if method else ""),
         subtitle=f"{count(len(good), 'scan')}" + (f", {len(bad)} could not be used" if bad else ""),
         verdict=_verdict(good, subjects),
-        calibration=calibration_in_words(subjects) if run else "",
+        calibration=calibration,
         found=found,
         shown=[item for item in found if item.preview],
         more=len(good) - len(found),
@@ -142,9 +147,10 @@ def _unusual(row: Mapping[str, str]) -> tuple[float, float, str]:
 def _verdict(rows: Sequence[Mapping[str, str]], subjects: int | None) -> str:
     if not rows:
         return "No scan could be used."
-    flags = [row.get("flagged") for row in rows if row.get("flagged") in ("True", "False")]
+    judged = [row for row in rows if row.get("flagged") in ("True", "False")]
+    flags = [row["flagged"] for row in judged]
     least = p_in_words(real(rows[0].get("p_value")), subjects)
-    alpha = real(rows[0].get("alpha"))
+    alpha = real(judged[0].get("alpha")) if judged else None
     if not flags or alpha is None:
         return f"{count(len(rows), 'scan')}, none of which can be flagged: the calibration does not allow it."
     flagged = flags.count("True")
@@ -153,4 +159,9 @@ def _verdict(rows: Sequence[Mapping[str, str]], subjects: int | None) -> str:
         f"{flagged} of {count(len(flags), 'scan')} flagged at {alpha:g}. If all were healthy, at most "
         f"{expected:.2g} would be on average. Most unusual: "
         f"{rows[0].get('key')}; {least}."
+        + (
+            f" {count(len(rows) - len(judged), 'other scan')} could not be judged."
+            if len(judged) < len(rows)
+            else ""
+        )
     )

@@ -97,7 +97,13 @@ def write_evaluation_page(
         typical=[group for kind, group in groups.items() if kind in TYPICAL],
         extremes=[group for kind, group in groups.items() if kind not in TYPICAL],
         scale=scale_words(gallery),
-        calibration=calibration_in_words(look_up(metrics, "calibration.native.subjects")),
+        calibration=calibration_in_words(
+            look_up(metrics, "calibration.native.subjects"),
+            {
+                name: int(part["subjects"])
+                for name, part in (look_up(metrics, "calibration.native.parts") or {}).items()
+            },
+        ),
         columns=[c for c in COLUMNS if any(row.get(c) for row in rows)],
         scans=[_scan(row) for row in _most_unusual_first(rows)[:MOST_ROWS]],
         more_scans=max(0, len(rows) - MOST_ROWS),

@@ -113,11 +113,13 @@ class Gallery:
         threshold: the map's value that `anomaly` = 1 stands for.
         calibrated: whether `threshold` is the one that 1 % of healthy voxels exceed; if not, it only
             fixes the colours.
+        apart: whether every modality has a threshold of its own, and its maps are drawn in multiples of that.
     """
 
     cases: tuple[GalleryCase, ...]
     threshold: float
     calibrated: bool = True
+    apart: bool = False
 
     def of(self, kind: Kind) -> list[GalleryCase]:
         """The cases of a kind, in order."""
@@ -133,7 +135,12 @@ class Gallery:
                 case.save(partial / stems[-1])
             write_json(
                 partial / "gallery.json",
-                {"threshold": self.threshold, "calibrated": self.calibrated, "cases": stems},
+                {
+                    "threshold": self.threshold,
+                    "calibrated": self.calibrated,
+                    "apart": self.apart,
+                    "cases": stems,
+                },
             )
 
     @classmethod
@@ -159,6 +166,8 @@ class Gallery:
             cases=tuple(GalleryCase.load(folder / stem) for stem in stems),
             threshold=threshold,
             calibrated=calibrated,
+            # Older galleries do not say.
+            apart=bool(words.get("apart", False)),
         )
 
 

@@ -126,6 +126,13 @@ def scale_words(gallery: Gallery | None) -> dict[str, str] | None:
             "top": plain(2 * gallery.threshold),
             "words": "Not calibrated: the middle of the scale is the 99th percentile of the first scan's map.",
         }
+    if gallery.apart:
+        return {
+            "middle": "of its modality",
+            "top": "twice that",
+            "words": "Every modality has a scale of its own: blue stays below the threshold that 1 % of the voxels of "
+            "its healthy calibration scans exceed, orange lies above it.",
+        }
     return {
         "middle": middle,
         "top": plain(2 * gallery.threshold),

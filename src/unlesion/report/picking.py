@@ -195,7 +195,12 @@ class GalleryBuilder:
         shown = [c for c in chosen if c.kind not in ("lesion", "healthy") or c.key not in extremes]
         misses = {case.key for case in shown if case.kind == "miss"}
         shown = [case for case in shown if case.kind != "best" or case.key not in misses]
-        return Gallery(cases=tuple(shown), threshold=self.threshold or 1.0, calibrated=self.calibrated)
+        return Gallery(
+            cases=tuple(shown),
+            threshold=self.threshold or 1.0,
+            calibrated=self.calibrated,
+            apart=bool(self.by_modality),
+        )
 
     def _offer(self, kind: Kind, rank: float, quality: float, subject: str, draw: Any) -> None:
         top = self._top[kind]

@@ -48,7 +48,7 @@ def write_run_page(
         subtitle=_subtitle(run),
         verdict=_verdict(run),
         warnings=_warnings(run),
-        calibration=calibration_in_words(_subjects(run)),
+        calibration=calibration_in_words(_subjects(run), _apart(run)),
         rates=_rates(run),
         scores=score_strips(_scores(run), []),
         history=curve,
@@ -125,7 +125,7 @@ def _warnings(run: Mapping[str, Any]) -> list[str]:
         found.append(
             f"{count(subjects, 'healthy subject')} to learn from: much that is healthy was never seen."
         )
-    held_out = _subjects(run)
+    held_out = min(_apart(run).values(), default=_subjects(run))
     if held_out is None:
         found.append(calibration_in_words(None))
     elif held_out < 10:
@@ -139,16 +139,24 @@ def _warnings(run: Mapping[str, Any]) -> list[str]:
 def _rates(run: Mapping[str, Any]) -> list[dict[str, str]]:
     rows = []
     for name, meant in RATES.items():
-        native = look_up(run, f"calibration.native.thresholds.{name}")
-        shared = look_up(run, f"calibration.shared.thresholds.{name}")
-        if native is not None:
-            rows.append({"meant": percent(meant), "native": plain(native), "shared": plain(shared)})
+        if look_up(run, f"calibration.native.thresholds.{name}") is not None:
+            native, shared = (_threshold(run, scoring, name) for scoring in ("native", "shared"))
+            rows.append({"meant": percent(meant), "native": native, "shared": shared})
     return rows
 
 
-def _by_modality(run: Mapping[str, Any]) -> str:
+def _threshold(run: Mapping[str, Any], scoring: str, rate: str) -> str:
+    """The threshold of a scoring, or that of each modality."""
+    parts = look_up(run, f"calibration.{scoring}.parts")
+    if not parts:
+        return plain(look_up(run, f"calibration.{scoring}.thresholds.{rate}"))
+    return ", ".join(f"{name} {plain(part['thresholds'][rate])}" for name, part in parts.items())
+
+
+def _apart(run: Mapping[str, Any]) -> dict[str, int]:
+    """Healthy subjects of each modality that has a calibration of its own."""
     parts = look_up(run, "calibration.native.parts") or {}
-    return ", ".join(f"{name}: {count(int(part['n_subjects']), 'subject')}" for name, part in parts.items())
+    return {name: int(part["n_subjects"]) for name, part in parts.items()}
 
 
 def _learnt(run: Mapping[str, Any]) -> list[tuple[str, str]]:
@@ -164,7 +172,6 @@ def _learnt(run: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("images per second", plain(speed) if isinstance(speed, int | float) else None),
         ("device", " ".join(str(v) for v in (record.get("device"), record.get("precision")) if v)),
         ("calibrated on", look_up(run, "record.calibration_cohort")),
-        ("calibrated for each modality", _by_modality(run)),
     ]
     return [(name, str(value)) for name, value in pairs if value not in (None, "")]
 

@@ -46,8 +46,19 @@ def p_in_words(p: float | None, n_subjects: int | None = None) -> str:
     return f"{lead}about {tenths} healthy subjects in 10 look at least this unusual{rests}"
 
 
-def calibration_in_words(n_subjects: int | None) -> str:
-    """What the number of healthy subjects allows one to say."""
+def calibration_in_words(n_subjects: int | None, apart: Mapping[str, int] | None = None) -> str:
+    """What the number of healthy subjects allows one to say.
+
+    Args:
+        n_subjects: healthy subjects of all modalities; None or 0 without calibration.
+        apart: healthy subjects of each modality, where each has a calibration of its own.
+    """
+    if n_subjects and apart:
+        each = (
+            f"{name} on {count(number, 'healthy subject')} (no p-value below 1/{number + 1} = {p_short(1 / (number + 1))})"
+            for name, number in apart.items()
+        )
+        return f"Each modality is calibrated by itself, {', '.join(each)}; a scan is held against those of its own."
     if not n_subjects:
         return 'Not calibrated: there are no thresholds and no p-values. Use "unlesion calibrate".'
     few = f"{count(n_subjects, 'healthy subject')} that nothing was learnt from"
