@@ -29,7 +29,7 @@ def in_bfloat16(wanted: Literal["auto", "bf16", "32"], device: str) -> bool:
 
 
 def _multiplies_bfloat16() -> bool:
-    """Whether this processor has instructions for it; without, it is emulated and two to three times slower than float32."""
+    """Whether this processor has instructions for it; without, it is emulated, and slower than float32."""
     if not torch.ops.mkldnn._is_mkldnn_bf16_supported():
         return False
     if platform.machine().lower() not in ("x86_64", "amd64"):

@@ -28,8 +28,8 @@ class DiffusionConfig(MethodConfig):
         loss: "l1" or "l2" distance from that, mean over the roi.
         noise: "gaussian", "simplex", "coarse" or "pyramid".
         grey: the recipe's grey values that are -1 and 1 for the network. Published is the range of tissue (its 1st and 99th
-            percentiles); recipes for MRI put tissue between about 0.1 and 0.75, so that with 0 and 1 the noise of a level
-            is about 1.5 times as strong beside it as published.
+            percentiles); recipes for MRI put tissue between about 0.1 and 0.8, so that with 0 and 1 the noise of a level
+            is about 1.4 times as strong beside it as published.
         grain: first wavelength of simplex noise, or cell of coarse noise, in sides of the image.
         octaves: of simplex noise.
         persistence: factor on the strength from octave to octave, or from level to level of a pyramid.
@@ -78,7 +78,7 @@ class DiffusionConfig(MethodConfig):
     @classmethod
     def _a_range(cls, ends: tuple[float, float]) -> tuple[float, float]:
         if not ends[0] < ends[1]:
-            raise ValueError("the darker grey value first, such as [0.1, 0.75]")
+            raise ValueError("the darker grey value first, such as [0.1, 0.8]")
         return ends
 
     @model_validator(mode="after")

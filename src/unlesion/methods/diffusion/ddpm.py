@@ -49,7 +49,7 @@ def to_grey(signal: Tensor, grey: tuple[float, float] = (0.0, 1.0)) -> Tensor:
 # A deviation that all methods of this family share.
 SCALE = (
     "Grey values 0 and 1 of the recipe are -1 and 1 for the network (`grey`). Published is the range of tissue: beside MRI tissue, "
-    "noise is about 1.5 times as strong here."
+    "noise is about 1.4 times as strong here."
 )
 
 
