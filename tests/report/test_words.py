@@ -74,3 +74,15 @@ def test_numbers_are_read_bare_or_wrapped() -> None:
         "–",
     ]
     assert percent(0.0131) == "1.3\u00a0%"
+
+
+@pytest.mark.parametrize(("ends", "said"), [([0.0081, 0.039], False), ([0.012, 0.039], True), (None, False)])
+def test_healthy_scans_exceed_too_often_only_if_the_interval_says_so(
+    ends: list[float] | None, said: bool
+) -> None:
+    metrics = {
+        "n": {"subjects": 29, "scans": 29},
+        "voxel": {"ap": {"value": 0.7, "ci": [0.5, 0.8]}, "prevalence": {"value": 0.003, "ci": None}},
+        "realised_fpr": {"fpr_001": {"value": 0.021, "ci": ends}},
+    }
+    assert ("more often than they should" in evaluation_verdict(metrics)) is said
