@@ -6,6 +6,8 @@ SHELL := /bin/bash
 PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/.installed
+# A file of tests stays on one core, so that what its tests share is made once.
+IN_PARALLEL := -n auto --maxprocesses 4 --dist loadfile
 SPEC ?= benchmarks/real-images.yaml
 BENCH_OUT ?= build/bench
 
@@ -36,10 +38,10 @@ demo/report.html: | $(INSTALLED)
 	$(BIN)/unlesion demo --out demo
 
 check: setup
-	$(BIN)/python -m pytest -q -m "not slow"
+	$(BIN)/python -m pytest -q -m "not slow" $(IN_PARALLEL)
 
 test: setup
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest $(IN_PARALLEL)
 
 lint: setup
 	$(BIN)/ruff format --check .

@@ -5,7 +5,11 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-import pytest
+# Files of tests run side by side, one on each core; and sums over one thread are the same on every machine. What tests start
+# inherits it; before torch is imported, which reads it once.
+os.environ["OMP_NUM_THREADS"] = "1"
+
+import pytest  # noqa: E402
 
 _ROOT = Path(__file__).resolve().parent.parent
 

@@ -148,7 +148,8 @@ def test_loss_falls(name: str) -> None:
     method = tiny(name)
     if not method.stages():
         pytest.skip("nothing is trained in steps")
-    losses = train(method, built(method), blob_batch(64), steps=60)
+    # What the second stage of `dal` redraws has to be learnt by the first.
+    losses = train(method, built(method), blob_batch(64), steps=120 if name == "dal" else 60)
     assert len(losses) == sum(len(stage.phases) for stage in method.stages())
     for stage in method.stages():
         for phase in stage.phases:
