@@ -9,7 +9,7 @@ from pathlib import Path
 # inherits it; before torch is imported, which reads it once.
 os.environ["OMP_NUM_THREADS"] = "1"
 
-import pytest  # noqa: E402
+import pytest
 
 _ROOT = Path(__file__).resolve().parent.parent
 
