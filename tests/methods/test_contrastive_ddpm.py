@@ -81,7 +81,7 @@ def test_erasing_matters_less_after_training() -> None:
     method = method_of(pretraining=0.5)
     network = built(method)
     before = losses_of(method, network)["contrast"]
-    train(method, network, blob_batch(32), steps=20)
+    train(method, network, blob_batch(32), steps=40)
     assert losses_of(method, network)["contrast"] < before - 0.5
 
 

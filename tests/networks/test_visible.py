@@ -64,7 +64,14 @@ def test_statistics_are_those_of_visible_places(dims: int) -> None:
         assert (found[~shown.expand_as(found)] == 0).all()
         # What is masked does not matter.
         assert torch.equal(norm(torch.where(shown, features, 100.0)), found)
-    torch.testing.assert_close(norm.running_mean, 0.9 * plain.running_mean + 0.1 * rows.mean(0))
+    # Statistics kept are those of images seen whole, which a frozen encoder is shown.
+    assert torch.equal(norm.running_mean, torch.zeros(5)) and torch.equal(norm.running_var, torch.ones(5))
+    norm(features)
+    everywhere = features.movedim(1, -1).reshape(-1, 5)
+    torch.testing.assert_close(norm.running_mean, 0.1 * everywhere.mean(0))
+    with visible_only(norm.eval(), visible):
+        kept = norm(features).movedim(1, -1)[shown[:, 0]]
+    torch.testing.assert_close(kept, (rows - norm.running_mean) / (norm.running_var + norm.eps).sqrt())
     # Outside the block it is a batch normalisation like any other.
     whole = nn.BatchNorm2d(5) if dims == 2 else nn.BatchNorm3d(5)
     torch.testing.assert_close(VisibleBatchNorm(5)(features), whole(features))

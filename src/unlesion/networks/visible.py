@@ -15,6 +15,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import batch_norm
 
 # Layers that carry values from place to place.
 MIXING = (nn.Conv2d, nn.Conv3d, nn.MaxPool2d, nn.MaxPool3d)
@@ -52,7 +53,8 @@ def on_grid(visible: Tensor, features: Tensor) -> Tensor:
 class VisibleBatchNorm(nn.BatchNorm1d):
     """Batch normalisation of images or volumes, over visible places alone within `visible_only`.
 
-    Masked places come out as 0. Running statistics are those of what was visible.
+    Masked places come out as 0. Running statistics are those of images seen whole: an encoder that is frozen after
+    it learnt from masked images is shown whole ones. Until it has seen one whole, they are as initialised.
     """
 
     visible: Tensor | None = None
@@ -63,10 +65,16 @@ class VisibleBatchNorm(nn.BatchNorm1d):
             return super().forward(features.flatten(2)).reshape(features.shape)
         shown = on_grid(self.visible, features)[:, 0]
         rows = features.movedim(1, -1)[shown]
-        normed = super().forward(rows) if len(rows) > 1 else rows
+        normed = self._of_these(rows) if len(rows) > 1 else rows
         result = torch.zeros_like(features)
         result.movedim(1, -1)[shown] = normed.to(features.dtype)
         return result
+
+    def _of_these(self, rows: Tensor) -> Tensor:
+        """(n, channels) to the same."""
+        if not self.training:
+            return super().forward(rows)
+        return batch_norm(rows, None, None, self.weight, self.bias, training=True, eps=self.eps)
 
 
 def with_visible_norms(module: nn.Module) -> nn.Module:
