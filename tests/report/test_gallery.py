@@ -122,12 +122,14 @@ def test_an_evaluated_scan_is_looked_at_in_its_units() -> None:
             maps={"native": (np.zeros(SHAPE, np.float32), None, 0.3)},
             roi=roi,
             image=image,
+            sides=("R", "L"),
         ),
         {"score": 0.3, "p_value": 0.5, "dice": None},
     )
     (case,) = builder.finish().cases
     np.testing.assert_allclose(np.unique(case.image), [0.0, 1.0], atol=1e-6)
     assert case.facts["score"] == "0.3"
+    assert case.sides == ("R", "L")
 
 
 def test_a_case_is_cropped_and_small_and_keeps_millimetres() -> None:
@@ -162,11 +164,18 @@ def test_saved_and_loaded(tmp_path: Path) -> None:
         np.testing.assert_array_equal(one.truth, other.truth)
         np.testing.assert_array_equal(one.found, other.found)
         assert one.facts == other.facts
+        assert one.sides == other.sides == ("R", "L")
     plain = GalleryCase(key="x", kind="healthy", image=before.cases[0].image, anomaly=before.cases[0].anomaly)
     plain.save(tmp_path / "plain")
     loaded = GalleryCase.load(tmp_path / "plain")
     assert loaded.healthy is None
     assert loaded.truth is None
+    assert loaded.sides is None
+    # Galleries of earlier versions do not say.
+    words = json.loads((tmp_path / "plain.json").read_text())
+    del words["sides"]
+    (tmp_path / "plain.json").write_text(json.dumps(words))
+    assert GalleryCase.load(tmp_path / "plain").sides is None
 
 
 def test_a_damaged_gallery_is_named(tmp_path: Path) -> None:

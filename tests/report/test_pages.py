@@ -4,6 +4,7 @@ import csv
 import json
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -101,6 +102,7 @@ def test_an_evaluation(tmp_path: Path) -> None:
         "--steps denoise=100",
         "Not defined here: no scan with lesions",
         "threshold 0.400",
+        "R and L are the patient's right and left",
     ):
         assert words in re.sub(r"\s+", " ", checker.text), words
 
@@ -108,6 +110,13 @@ def test_an_evaluation(tmp_path: Path) -> None:
 @pytest.mark.parametrize("metrics", [{}, {"voxel": {}}, {"shared": None, "scoring": None, "record": None}])
 def test_an_evaluation_of_which_little_is_known(tmp_path: Path, metrics: dict[str, Any]) -> None:
     check(write_evaluation_page(tmp_path / "report.html", metrics=metrics))
+
+
+def test_sides_that_nobody_knows_are_not_written(tmp_path: Path) -> None:
+    cases = tuple(replace(case, sides=None) for case in scenes.gallery().cases)
+    gallery = scenes.Gallery(cases=cases, threshold=0.4)
+    page = write_evaluation_page(tmp_path / "report.html", metrics=scenes.metrics(), gallery=gallery)
+    assert "Letters on a scan" not in check(page).text
 
 
 def test_names_are_escaped(tmp_path: Path) -> None:

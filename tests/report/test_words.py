@@ -6,7 +6,13 @@ from hypothesis import strategies as st
 
 from tests.report import scenes
 from unlesion.report.numbers import number, percent, plain, value_of
-from unlesion.report.words import calibration_in_words, evaluation_verdict, p_in_words, p_short
+from unlesion.report.words import (
+    calibration_in_words,
+    evaluation_verdict,
+    p_in_words,
+    p_short,
+    sides_in_words,
+)
 
 
 @pytest.mark.parametrize(
@@ -57,6 +63,14 @@ def test_the_verdict_admits_what_may_be_chance() -> None:
     metrics["n"]["subjects"] = 3
     assert "no claim" in evaluation_verdict(metrics)
     assert "no metric is defined" in evaluation_verdict({})
+
+
+def test_the_letters_on_pictures_are_explained() -> None:
+    known = sides_in_words([("R", "L"), ("R", "L")])
+    assert known == "Letters on a scan: R and L are the patient's right and left."
+    assert sides_in_words([("A", "P")]) == "Letters on a scan: A and P are the patient's front and back."
+    assert sides_in_words([("R", "L"), None]).startswith(known + " A scan without letters does not say")
+    assert sides_in_words([None, None]) == sides_in_words([]) == ""
 
 
 def test_numbers_are_read_bare_or_wrapped() -> None:

@@ -14,7 +14,7 @@ from unlesion.detection import healthy_names
 from unlesion.errors import BadInput
 from unlesion.evaluation.scan import EvaluatedScan
 from unlesion.files import read_json
-from unlesion.scans import Cohort, Entry, Scan
+from unlesion.scans import Cohort, Entry, Scan, sides_of
 from unlesion.scans.checks import check_same_grid
 from unlesion.scans.formats import read_array
 from unlesion.scoring import pool_map
@@ -95,6 +95,7 @@ class MapsFolder:
             healthy=np.stack(drawn) if len(drawn) == scan.channels else None,
             twin=scan.twin,
             spacing=scan.grid.spacing if scan.grid.spacing_known else None,
+            sides=sides_of(scan.grid),
             p_value=said.get("p_value"),
         )
 

@@ -11,8 +11,8 @@ from unlesion.files import write_text
 from unlesion.report.colours import FOUND, TRUTH, css_gradient
 from unlesion.report.gallery import Gallery, GalleryCase
 from unlesion.report.numbers import number, percent, plain
-from unlesion.report.tiles import contour_tile, data_uri, grey_tile, map_tile, png, tile_size
-from unlesion.report.words import NOTICE, p_in_words
+from unlesion.report.tiles import contour_tile, data_uri, grey_tile, map_tile, mark_sides, png, tile_size
+from unlesion.report.words import NOTICE, p_in_words, sides_in_words
 
 # A page is refused beyond this size; pictures stop well before.
 MOST_BYTES = 10_000_000
@@ -91,7 +91,7 @@ def breakable(key: str) -> Any:
 def strip_of(case: GalleryCase) -> Strip:
     """The tiles of a case: scan, pseudo-healthy, map, outlines."""
     size = tile_size(case.image.shape, spacing=case.spacing)
-    tiles = [("scan", grey_tile(case.image, size))]
+    tiles = [("scan", mark_sides(grey_tile(case.image, size), case.sides))]
     if case.healthy is not None:
         tiles.append(("pseudo-healthy", grey_tile(case.healthy, size)))
     tiles.append(("anomaly map", map_tile(case.anomaly, size)))
@@ -116,9 +116,13 @@ def group_of(title: str, words: str, cases: Iterable[GalleryCase], budget: Budge
 
 
 def scale_words(gallery: Gallery | None) -> dict[str, str] | None:
-    """What is printed at the colour bar."""
+    """What is printed at the colour bar, and which side of a picture is which."""
     if gallery is None:
         return None
+    return {**_scale(gallery), "sides": sides_in_words(case.sides for case in gallery.cases)}
+
+
+def _scale(gallery: Gallery) -> dict[str, str]:
     middle = plain(gallery.threshold)
     if not gallery.calibrated:
         return {

@@ -77,6 +77,7 @@ class GalleryBuilder:
         p_value: float | None = None,
         dice: float | None = None,
         spacing: Sequence[float] = (1.0, 1.0, 1.0),
+        sides: tuple[str, str] | None = None,
         modality: Sequence[str] = (),
     ) -> None:
         """Look at a scan.
@@ -98,6 +99,7 @@ class GalleryBuilder:
             p_value: of the scan; printed.
             dice: as measured, printed and ranked by; by default of `found`.
             spacing: mm along rows, columns, slices.
+            sides: of the patient at the left and right edge of a slice; None unknown.
             modality: one name per channel.
         """
         if self.threshold is None:
@@ -128,6 +130,7 @@ class GalleryBuilder:
                 window=window,
                 threshold=threshold,
                 spacing=spacing,
+                sides=sides,
                 facts=facts,
             )
 
@@ -177,6 +180,7 @@ class GalleryBuilder:
             p_value=scan.p_value if row is None else row.get("p_value"),
             dice=None if row is None else row.get("dice"),
             spacing=scan.spacing or (1.0, 1.0, 1.0),
+            sides=scan.sides,
             modality=scan.modality,
         )
 

@@ -14,8 +14,9 @@ from unlesion.report.colours import INK, LINE, MUTED, TOP, colour_map
 from unlesion.report.cutting import cut_case
 from unlesion.report.gallery import GalleryCase
 from unlesion.report.slices import choose_slices
-from unlesion.report.tiles import contour_tile, font, grey_tile, map_tile, tile_size
-from unlesion.report.words import NOTICE, p_in_words
+from unlesion.report.tiles import contour_tile, font, grey_tile, map_tile, mark_sides, tile_size
+from unlesion.report.words import NOTICE, p_in_words, sides_in_words
+from unlesion.scans import sides_of
 
 if TYPE_CHECKING:
     from unlesion.calibration import Calibration
@@ -55,6 +56,7 @@ def write_preview(
     low_high = window or _window(scan.voxels[0], detection.roi)
     chosen = choose_slices(anomaly=detection.anomaly, roi=detection.roi, count=slices)
     region = np.broadcast_to(detection.roi.any(axis=2, keepdims=True), detection.roi.shape)
+    sides = sides_of(scan.grid)
     cases = [
         cut_case(
             key=scan.key,
@@ -69,6 +71,7 @@ def write_preview(
             healthy=detection.healthy,
             found=detection.lesions,
             spacing=scan.grid.spacing,
+            sides=sides,
         )
         for at in chosen
     ]
@@ -95,7 +98,8 @@ def draw_preview(
     line = 19
     top = EDGE + 26 + line * len(lines) + 12 + 18
     width = max(left + columns * (size[1] + GAP) - GAP + EDGE, 620)
-    height = top + rows * (size[0] + GAP) + 58
+    sides = sides_in_words(case.sides for case in cases)
+    height = top + rows * (size[0] + GAP) + (74 if sides else 58)
     picture = Image.new("RGB", (width, height), "white")
     pen = ImageDraw.Draw(picture)
     pen.text((EDGE, EDGE), _fitting(title, width - 2 * EDGE, 17), fill=INK, font=font(17))
@@ -111,12 +115,13 @@ def draw_preview(
             if not flat and across == 0:
                 pen.text((EDGE, top + y * (size[0] + GAP) + 2), name, fill=MUTED, font=font(12))
     _scale(picture, pen, left, top + rows * (size[0] + GAP) + 8, fixed=fixed)
+    pen.text((EDGE, height - 36), sides, fill=MUTED, font=font(11))
     pen.text((EDGE, height - 20), NOTICE, fill=MUTED, font=font(11))
     return picture
 
 
 def _strip(case: GalleryCase, size: tuple[int, int]) -> list[tuple[str, Image.Image]]:
-    tiles = [("scan", grey_tile(case.image, size))]
+    tiles = [("scan", mark_sides(grey_tile(case.image, size), case.sides))]
     if case.healthy is not None:
         tiles.append(("pseudo-healthy", grey_tile(case.healthy, size)))
     tiles.append(("anomaly map", map_tile(case.anomaly, size)))

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from unlesion.report.numbers import count, interval_of, number, percent, value_of
 
 NOTICE = "For research use only; not a medical device."
+
+_SIDES = {"R": "right", "L": "left", "A": "front", "P": "back", "S": "head", "I": "feet"}
 
 
 def p_short(p: float) -> str:
@@ -69,6 +71,21 @@ def calibration_in_words(n_subjects: int | None, apart: Mapping[str, int] | None
             'them or more. Calibrate on more with "unlesion calibrate".'
         )
     return f"Calibrated on {few}: {smallest}."
+
+
+def sides_in_words(sides: Iterable[tuple[str, str] | None]) -> str:
+    """What the letters at the edges of pictures mean; "" where no picture has any.
+
+    Args:
+        sides: of each picture, see `unlesion.scans.sides_of`.
+    """
+    drawn = list(sides)
+    known = list(dict.fromkeys(pair for pair in drawn if pair is not None))
+    if not known:
+        return ""
+    parts = [f"{a} and {b} are the patient's {_SIDES[a]} and {_SIDES[b]}" for a, b in known]
+    unknown = " A scan without letters does not say which side is which." if None in drawn else ""
+    return f"Letters on a scan: {', '.join(parts)}.{unknown}"
 
 
 def evaluation_verdict(metrics: Mapping[str, Any]) -> str:
