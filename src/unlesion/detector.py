@@ -152,7 +152,10 @@ class Detector:
         calibration = self.calibrations.get("native")
         threshold, p_value, flagged = None, None, None
         if calibration is None:
-            warnings.append("the run is not calibrated: no p-value, no threshold, no lesions")
+            warnings.append(
+                "the run is not calibrated: without a threshold nothing is decided about lesions, and there is no "
+                "p-value; use `unlesion calibrate`"
+            )
         else:
             # A scan is held against healthy ones of its own modality, where the run knows several.
             warnings += [words] if (words := calibration.unlike(scan.modality)) else []
@@ -185,8 +188,10 @@ class Detector:
             flagged=flagged,
             alpha=alpha if calibration is not None else None,
             threshold=threshold,
-            volume_ml=float(lesions.sum()) * scan.grid.voxel_ml if spacing else None,
-            components=components,
+            volume_ml=float(lesions.sum()) * scan.grid.voxel_ml
+            if spacing and threshold is not None
+            else None,
+            components=None if threshold is None else components,
             warnings=tuple(dict.fromkeys(warnings)),
         )
 

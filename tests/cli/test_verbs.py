@@ -148,6 +148,27 @@ def test_alpha_needs_a_calibration(unlesion: Command, trained: Path, pictures: P
     assert said.code == 2 and "not calibrated" in said.complaint
 
 
+def test_without_calibration_nothing_is_decided(
+    unlesion: Command, trained: Path, pictures: Path, tmp_path: Path
+) -> None:
+    run, out = tmp_path / "run", tmp_path / "out"
+    shutil.copytree(trained, run)
+    saved = json.loads((run / "detector.json").read_text())
+    (run / "detector.json").write_text(json.dumps({**saved, "calibration": {}}))
+    said = unlesion("detect", run, pictures, "--where", "label=anomalous", "--out", out, "--jobs", 1)
+    assert said.code == 0, said.err
+    for row in csv.DictReader((out / "scores.csv").open()):
+        assert row["score"]
+        # A zero would read as a finding.
+        assert row["threshold"] == row["volume_ml"] == row["components"] == ""
+        assert "nothing is decided" in row["warnings"]
+        # Written by the contract, but empty.
+        assert not np.load(out / row["key"] / "lesions.npy").any()
+    page = (out / "report.html").read_text()
+    assert "nothing is decided" in page
+    assert "no lesions" not in page
+
+
 def test_a_bad_scan_is_reported_and_the_others_go_on(
     unlesion: Command, trained: Path, pictures: Path, tmp_path: Path
 ) -> None:

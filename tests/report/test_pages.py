@@ -163,6 +163,11 @@ def test_a_run(tmp_path: Path) -> None:
     assert "3 healthy subjects to calibrate on" in text
     assert "unlesion train COHORT --method dae --preset cpu --seed 0 --steps denoise=100" in text
     check(write_run_page(tmp_path / "bare.html", run={}))
+    warned = scenes.run()
+    warned["record"] |= {"warnings": ["split; by a hash"], "left_out": 1}
+    text = check(write_run_page(tmp_path / "warned.html", run=warned)).text
+    assert "split; by a hash" in text
+    assert "1 scan could not be used" in text
     check(write_run_page(tmp_path / "none.html", run={**scenes.run(), "calibration": {}, "profile": None}))
 
 
@@ -174,7 +179,13 @@ def detect_output(folder: Path, count: int = 3, side: int = 20) -> list[dict[str
         noise = np.random.default_rng(n).integers(0, 255, (side, side, 3), dtype=np.uint8)
         Image.fromarray(noise).save(folder / key / "preview.png")
         (folder / key / "detection.json").write_text(
-            json.dumps({"run": str(folder / "run"), "recipe": "abc"})
+            json.dumps(
+                {
+                    "run": str(folder / "run"),
+                    "recipe": "abc",
+                    "warnings": ["another spacing; ask at the site", "another contrast"] if n == 0 else [],
+                }
+            )
         )
         rows.append(
             {
@@ -183,7 +194,8 @@ def detect_output(folder: Path, count: int = 3, side: int = 20) -> list[dict[str
                 "p_value": str(1 / (n + 1)),
                 "flagged": str(n == count - 1),
                 "alpha": "0.05",
-                "warnings": "another spacing; another contrast" if n == 0 else "",
+                "threshold": "0.4",
+                "warnings": "another spacing; ask at the site; another contrast" if n == 0 else "",
             }
         )
     rows.append({"key": "bad", "problem": "bad.nii.gz: truncated; restore it"})
@@ -201,6 +213,32 @@ def test_a_detection(tmp_path: Path) -> None:
     assert "1 of 3 scans flagged at 0.05" in re.sub(r"\s+", " ", checker.text)
     assert "3 healthy subjects" in checker.text
     assert checker.seen.count("img") == 3
+    lines = [line.strip() for line in checker.text.splitlines()]
+    assert "⚠ another spacing; ask at the site" in lines
+    assert "⚠ another contrast" in lines
+
+
+def test_warnings_are_whole_without_detection_files_too(tmp_path: Path) -> None:
+    rows = [{"key": "a", "score": "1", "threshold": "0.4", "warnings": "one; and the rest of it"}]
+    checker = check(write_detection_page(tmp_path / "report.html", rows=rows))
+    assert "⚠ one; and the rest of it" in checker.text
+
+
+def test_warnings_of_scans_whose_picture_is_not_shown_are_written_out(tmp_path: Path) -> None:
+    detect_output(tmp_path)
+    (tmp_path / "a" / "scan 0" / "preview.png").unlink()
+    checker = check(build_report(tmp_path))
+    assert checker.seen.count("img") == 2
+    assert "⚠ another spacing; ask at the site" in checker.text
+
+
+def test_a_detection_without_calibration_decides_nothing(tmp_path: Path) -> None:
+    rows = [{"key": "a", "score": "1", "volume_ml": "", "components": ""}, {"key": "b", "score": "2"}]
+    run = {**scenes.run(), "calibration": {}}
+    text = check(write_detection_page(tmp_path / "report.html", rows=rows, run=run)).text
+    assert "2 scans. Not calibrated: without a threshold nothing is decided" in text
+    assert text.count("nothing is decided") == 1
+    assert "flagged at" not in text
 
 
 def test_a_detection_of_many_scans_links_to_pictures_it_cannot_hold(tmp_path: Path) -> None:

@@ -81,7 +81,7 @@ def _calibration(run: Path, detector: Detector) -> Iterator[Finding]:
             run,
             "run.not-calibrated",
             "warning",
-            "not calibrated: no thresholds, no p-values, no lesions",
+            "not calibrated: without thresholds nothing is decided about lesions, and there are no p-values",
             "use `unlesion calibrate` with healthy scans",
         )
         return

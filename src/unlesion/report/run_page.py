@@ -120,6 +120,9 @@ def _scores(run: Mapping[str, Any]) -> list[float]:
 def _warnings(run: Mapping[str, Any]) -> list[str]:
     record = run.get("record") or {}
     found = [str(words) for words in record.get("warnings") or []]
+    left_out = record.get("left_out")
+    if isinstance(left_out, int) and left_out:
+        found.append(f"{count(left_out, 'scan')} could not be used; unlesion.log says why.")
     subjects = record.get("healthy_subjects")
     if isinstance(subjects, int) and subjects < 10:
         found.append(

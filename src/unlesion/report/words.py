@@ -10,6 +10,9 @@ from unlesion.report.numbers import count, interval_of, number, percent, value_o
 
 NOTICE = "For research use only; not a medical device."
 
+# Where a run has no calibration; an empty mask must not read as a finding.
+UNDECIDED = "Not calibrated: without a threshold nothing is decided, neither that there are lesions nor that there are none."
+
 _SIDES = {"R": "right", "L": "left", "A": "front", "P": "back", "S": "head", "I": "feet"}
 
 
@@ -62,7 +65,7 @@ def calibration_in_words(n_subjects: int | None, apart: Mapping[str, int] | None
         )
         return f"Each modality is calibrated by itself, {', '.join(each)}; a scan is held against those of its own."
     if not n_subjects:
-        return 'Not calibrated: there are no thresholds and no p-values. Use "unlesion calibrate".'
+        return f'{UNDECIDED} There are no p-values either. Use "unlesion calibrate".'
     few = f"{count(n_subjects, 'healthy subject')} that nothing was learnt from"
     smallest = f"no p-value can be below 1/{n_subjects + 1} = {p_short(1 / (n_subjects + 1))}"
     if n_subjects < 19:
