@@ -26,6 +26,7 @@ from unlesion.scans import Scan
 from unlesion.scoring import ScanEvidence, Scorer, ScoringConfig, make_scorer, remove_small
 from unlesion.seeds import seed_of
 from unlesion.settings import validated
+from unlesion.wording import count
 
 # Raised when an older run can no longer be read.
 FORMAT = 1
@@ -214,8 +215,9 @@ class Detector:
         spec = self.method.spec
         if channels != spec.channels:
             trained = f"{spec.channels} ({', '.join(name or 'unnamed' for name in spec.modalities)})"
-            count = f"{channels} channel" + ("" if channels == 1 else "s")
-            raise BadInput(f"{key}: has {count} but the run was trained on {trained}; use --channels")
+            raise BadInput(
+                f"{key}: has {count(channels, 'channel')} but the run was trained on {trained}; use --channels"
+            )
 
     def _alpha(self, calibration: Calibration, alpha: float | None) -> tuple[float, bool]:
         if alpha is None:

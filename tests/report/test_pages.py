@@ -112,6 +112,16 @@ def test_an_evaluation_of_which_little_is_known(tmp_path: Path, metrics: dict[st
     check(write_evaluation_page(tmp_path / "report.html", metrics=metrics))
 
 
+def test_one_is_one(tmp_path: Path) -> None:
+    metrics = scenes.metrics()
+    metrics["n"] = {name: scenes.metric(1) for name in ("subjects", "scans", "healthy", "lesions")}
+    page = write_evaluation_page(tmp_path / "report.html", metrics=metrics, rows=scenes.scan_rows()[:1])
+    text = check(page).text
+    assert "1 subject · 1 scan · 1 healthy · 1 lesion ·" in text
+    assert "1 scan, most unusual first" in text
+    assert not re.search(r"\b1 (subjects|scans|lesions)\b", text)
+
+
 def test_sides_that_nobody_knows_are_not_written(tmp_path: Path) -> None:
     cases = tuple(replace(case, sides=None) for case in scenes.gallery().cases)
     gallery = scenes.Gallery(cases=cases, threshold=0.4)

@@ -56,6 +56,15 @@ def test_the_verdict_holds_all_that_is_needed_to_judge_it() -> None:
         assert part in words
 
 
+def test_without_masks_the_verdict_names_the_threshold() -> None:
+    metrics = scenes.metrics()
+    metrics["voxel"] = {}
+    said = evaluation_verdict(metrics)
+    assert "exceed it" not in said
+    assert "voxels of healthy test scans really exceed the threshold meant to be exceeded by 1 % of them" in said
+    assert "really exceed it" in evaluation_verdict(scenes.metrics())
+
+
 def test_the_verdict_admits_what_may_be_chance() -> None:
     metrics = scenes.metrics()
     metrics["image"]["auroc"] = scenes.metric(0.55, 0.42, 0.66)

@@ -12,10 +12,11 @@ from unlesion.errors import BadInput
 from unlesion.files import read_json
 from unlesion.report.curves import score_strips
 from unlesion.report.files import read_rows, real
-from unlesion.report.numbers import count, look_up, plain
+from unlesion.report.numbers import look_up, plain
 from unlesion.report.page import Budget, write_page
 from unlesion.report.tiles import data_uri
 from unlesion.report.words import calibration_in_words, p_in_words, p_short
+from unlesion.wording import count
 
 # A table of more rows than this is read in scores.csv.
 MOST_ROWS = 2000

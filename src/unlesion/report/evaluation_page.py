@@ -15,6 +15,7 @@ from unlesion.report.numbers import interval_of, look_up, number, percent, plain
 from unlesion.report.page import Budget, Group, group_of, scale_words, write_page
 from unlesion.report.provenance import provenance_of, repeat_evaluation
 from unlesion.report.words import calibration_in_words, evaluation_verdict, p_short
+from unlesion.wording import count
 
 GALLERY_WORDS: dict[Kind, tuple[str, str]] = {
     "lesion": (
@@ -136,17 +137,18 @@ def _of(metrics: Mapping[str, Any]) -> str:
 
 def _subtitle(metrics: Mapping[str, Any]) -> str:
     words = []
+    # Adjectives are the same for one and for many.
     names = {
-        "subjects": "subjects",
-        "scans": "scans",
-        "healthy": "healthy",
-        "anomalous": "with lesions",
-        "lesions": "lesions",
+        "subjects": ("subject", "subjects"),
+        "scans": ("scan", "scans"),
+        "healthy": ("healthy", "healthy"),
+        "anomalous": ("with lesions", "with lesions"),
+        "lesions": ("lesion", "lesions"),
     }
-    for name, noun in names.items():
+    for name, (one, many) in names.items():
         value = value_of(metrics, f"n.{name}")
         if value is not None:
-            words.append(f"{int(value):,} {noun}".replace(",", " "))
+            words.append(count(int(value), one, many))
     sign = metrics.get("sign")
     looking = {
         "both": "looks for brighter and darker",

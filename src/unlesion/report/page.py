@@ -13,6 +13,7 @@ from unlesion.report.gallery import Gallery, GalleryCase
 from unlesion.report.numbers import number, percent, plain
 from unlesion.report.tiles import contour_tile, data_uri, grey_tile, map_tile, mark_sides, png, tile_size
 from unlesion.report.words import NOTICE, p_in_words, sides_in_words
+from unlesion.wording import count
 
 # A page is refused beyond this size; pictures stop well before.
 MOST_BYTES = 10_000_000
@@ -76,7 +77,13 @@ def render(template: str, **content: Any) -> str:
     environment.filters.update(
         plain=plain, percent=percent, number=number, in_words=p_in_words, breakable=breakable
     )
-    common = {"notice": NOTICE, "gradient": css_gradient(), "truth_colour": TRUTH, "found_colour": FOUND}
+    common = {
+        "count": count,
+        "notice": NOTICE,
+        "gradient": css_gradient(),
+        "truth_colour": TRUTH,
+        "found_colour": FOUND,
+    }
     return environment.get_template(template).render({**common, **content})
 
 

@@ -14,11 +14,11 @@ from unlesion.files import whole_file
 from unlesion.report.colours import INK, LINE, MUTED, TOP, colour_map
 from unlesion.report.cutting import cut_case
 from unlesion.report.gallery import GalleryCase
-from unlesion.report.numbers import count
 from unlesion.report.slices import choose_slices
 from unlesion.report.tiles import contour_tile, font, grey_tile, map_tile, mark_sides, tile_size
 from unlesion.report.words import NOTICE, UNDECIDED, p_in_words, sides_in_words
 from unlesion.scans import sides_of
+from unlesion.wording import count
 
 if TYPE_CHECKING:
     from unlesion.calibration import Calibration

@@ -9,10 +9,11 @@ from typing import Any
 from unlesion.report.curves import RATES, score_strips, training_history
 from unlesion.report.files import read_rows
 from unlesion.report.gallery import Gallery
-from unlesion.report.numbers import count, look_up, percent, plain
+from unlesion.report.numbers import look_up, percent, plain
 from unlesion.report.page import Budget, group_of, scale_words, write_page
 from unlesion.report.provenance import settings_in_words, steps_in_words
 from unlesion.report.words import calibration_in_words
+from unlesion.wording import count
 
 
 def write_run_page(
@@ -169,7 +170,7 @@ def _learnt(run: Mapping[str, Any]) -> list[tuple[str, str]]:
     pairs = [
         ("cohort", record.get("cohort_name")),
         ("its digest", record.get("cohort")),
-        ("budget", f"{minutes:g} minutes" if isinstance(minutes, int | float) else None),
+        ("budget", count(minutes, "minute") if isinstance(minutes, int | float) else None),
         ("time spent learning", f"{seconds / 60:.1f} minutes" if isinstance(seconds, int | float) else None),
         ("steps", steps_in_words(record.get("steps"))),
         ("images per second", plain(speed) if isinstance(speed, int | float) else None),

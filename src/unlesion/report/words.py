@@ -6,7 +6,8 @@ import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from unlesion.report.numbers import count, interval_of, number, percent, value_of
+from unlesion.report.numbers import interval_of, number, percent, value_of
+from unlesion.wording import count
 
 NOTICE = "For research use only; not a medical device."
 
@@ -111,7 +112,9 @@ def evaluation_verdict(metrics: Mapping[str, Any]) -> str:
         )
     realised = value_of(metrics, "realised_fpr.fpr_001")
     if realised is not None:
-        parts.append(f"{percent(realised)} of the voxels of healthy test scans really exceed it")
+        # Without masks there is no Dice, and so no threshold that "it" could mean.
+        it = "it" if dice is not None else "the threshold meant to be exceeded by 1 % of them"
+        parts.append(f"{percent(realised)} of the voxels of healthy test scans really exceed {it}")
     auroc = value_of(metrics, "image.auroc")
     if auroc is not None:
         parts.append(
@@ -135,7 +138,7 @@ def _caution(metrics: Mapping[str, Any]) -> str:
     ci = (metrics.get("image") or {}).get("auroc") if isinstance(metrics.get("image"), Mapping) else None
     low_high = ci.get("ci") if isinstance(ci, Mapping) else None
     if low_high and low_high[0] <= 0.5 <= low_high[1]:
-        return " The interval of the last includes 0.5: as far as these scans tell, it may be chance."
+        return " The interval of that probability includes 0.5: as far as these scans tell, it may be chance."
     return ""
 
 
