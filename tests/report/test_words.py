@@ -61,7 +61,9 @@ def test_without_masks_the_verdict_names_the_threshold() -> None:
     metrics["voxel"] = {}
     said = evaluation_verdict(metrics)
     assert "exceed it" not in said
-    assert "voxels of healthy test scans really exceed the threshold meant to be exceeded by 1 % of them" in said
+    assert (
+        "voxels of healthy test scans really exceed the threshold meant to be exceeded by 1 % of them" in said
+    )
     assert "really exceed it" in evaluation_verdict(scenes.metrics())
 
 
