@@ -112,6 +112,16 @@ def test_an_evaluation_of_which_little_is_known(tmp_path: Path, metrics: dict[st
     check(write_evaluation_page(tmp_path / "report.html", metrics=metrics))
 
 
+def test_narrow_screens_hold_the_tables_and_can_scroll_the_pictures(tmp_path: Path) -> None:
+    detect_output(tmp_path)
+    detection = build_report(tmp_path).read_text(encoding="utf-8")
+    evaluation = write_evaluation_page(tmp_path / "e.html", metrics=scenes.metrics()).read_text("utf-8")
+    for page, table in ((detection, "found"), (evaluation, "metrics")):
+        assert f'<table class="{table}">' in page
+        assert f".{table} tr {{ display: grid;" in page.split("@media screen and (max-width: 560px)")[1]
+    assert ".preview { max-width: none;" in detection
+
+
 def test_one_is_one(tmp_path: Path) -> None:
     metrics = scenes.metrics()
     metrics["n"] = {name: scenes.metric(1) for name in ("subjects", "scans", "healthy", "lesions")}
@@ -168,6 +178,7 @@ def test_a_run(tmp_path: Path) -> None:
         tmp_path / "report.html", run=scenes.run(), history=history, gallery=scenes.gallery(), name="my-run"
     )
     text = re.sub(r"\s+", " ", check(page).text)
+    assert "Run “my-run”: dae" in text
     assert "14 healthy subjects" in text
     assert "1/4" in text
     assert "3 healthy subjects to calibrate on" in text

@@ -36,6 +36,11 @@ def test_a_p_value_is_never_written_smaller_than_it_is(p: float) -> None:
     assert float(p_short(p)) >= p - 1e-9
 
 
+def test_a_fraction_is_what_it_is_said_to_be() -> None:
+    assert "1/9 = 0.111" in calibration_in_words(8)
+    assert "1/9 = 0.111" in calibration_in_words(12, {"T1": 8, "T2": 4})
+
+
 def test_few_healthy_subjects_are_said_plainly() -> None:
     assert "1/9" in calibration_in_words(8)
     assert "needs 19" in calibration_in_words(8)

@@ -70,7 +70,8 @@ def precision_recall(
                 axes.annotate(
                     "threshold" if name == "native" else "",
                     (recall[at], precision[at]),
-                    xytext=(7, -11),
+                    # A point near the floor has the line of guessing below it, with its own words.
+                    xytext=(7, -11) if precision[at] > 0.2 else (7, 20),
                     textcoords="offset points",
                     color=colour,
                 )

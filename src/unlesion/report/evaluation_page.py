@@ -168,7 +168,7 @@ def _headline(metrics: Mapping[str, Any]) -> list[dict[str, str]]:
     wanted = (
         ("voxel.ap", "voxel AP", "guessing: " + plain(value_of(metrics, "voxel.prevalence"))),
         ("voxel.dice_at_fpr.fpr_001", "Dice", "at the 1 % threshold"),
-        ("realised_fpr.fpr_001", "healthy voxels above it", "meant: 1 %"),
+        ("realised_fpr.fpr_001", "healthy voxels above threshold", "meant: 1 %"),
         ("image.auroc", "image AUROC", "chance: 0.5"),
     )
     shown = []

@@ -45,7 +45,7 @@ def write_run_page(
     return write_page(
         path,
         "run.html.j2",
-        title=f"Run {name}".strip() + (f": {method['name']}" if method.get("name") else ""),
+        title=(f"Run “{name}”" if name else "Run") + (f": {method['name']}" if method.get("name") else ""),
         subtitle=_subtitle(run),
         verdict=_verdict(run),
         warnings=_warnings(run),

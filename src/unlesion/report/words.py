@@ -61,14 +61,14 @@ def calibration_in_words(n_subjects: int | None, apart: Mapping[str, int] | None
     """
     if n_subjects and apart:
         each = (
-            f"{name} on {count(number, 'healthy subject')} (no p-value below 1/{number + 1} = {p_short(1 / (number + 1))})"
+            f"{name} on {count(number, 'healthy subject')} (no p-value below 1/{number + 1} = {1 / (number + 1):.3g})"
             for name, number in apart.items()
         )
         return f"Each modality is calibrated by itself, {', '.join(each)}; a scan is held against those of its own."
     if not n_subjects:
         return f'{UNDECIDED} There are no p-values either. Use "unlesion calibrate".'
     few = f"{count(n_subjects, 'healthy subject')} that nothing was learnt from"
-    smallest = f"no p-value can be below 1/{n_subjects + 1} = {p_short(1 / (n_subjects + 1))}"
+    smallest = f"no p-value can be below 1/{n_subjects + 1} = {1 / (n_subjects + 1):.3g}"
     if n_subjects < 19:
         return (
             f"Calibrated on {few}: {smallest}, so that flagging at most 5 % of healthy subjects needs 19 of "
