@@ -104,8 +104,30 @@ def test_without_calibration_colours_are_fixed_by_the_first_map() -> None:
         add(builder, f"well{n}", alarms=0.2 * (n + 1))
     found = builder.finish()
     assert not found.calibrated
+    assert not {"Dice", "lesion found", "false alarms", "above threshold"} & {
+        name for case in found.cases for name in case.facts
+    }
     assert found.threshold > 0
     assert GalleryBuilder(threshold=0.0).finish().threshold > 0
+
+
+def test_what_was_not_found_at_all_is_not_found_best() -> None:
+    builder = GalleryBuilder(threshold=1.0)
+    lesions = np.zeros(SHAPE, bool)
+    lesions[5:9, 5:9, 2] = True
+    for n in range(9):
+        builder.add(
+            key=f"s{n}",
+            label="anomalous",
+            image=np.zeros(SHAPE, np.float32),
+            anomaly=np.zeros(SHAPE, np.float32),
+            roi=np.ones(SHAPE, bool),
+            window=(0.0, 1.0),
+            lesions=lesions,
+        )
+    found = builder.finish()
+    assert found.of("best") == []
+    assert len(found.of("miss")) == 4
 
 
 def test_an_evaluated_scan_is_looked_at_in_its_units() -> None:

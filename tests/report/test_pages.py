@@ -122,6 +122,37 @@ def test_narrow_screens_hold_the_tables_and_can_scroll_the_pictures(tmp_path: Pa
     assert ".preview { max-width: none;" in detection
 
 
+def test_an_evaluation_without_masks_claims_nothing_about_lesions(tmp_path: Path) -> None:
+    metrics = scenes.metrics()
+    metrics["n"]["lesions"] = scenes.metric(0)
+    cases = tuple(replace(case, truth=None) for case in scenes.gallery().cases)
+    gallery = scenes.Gallery(cases=cases, threshold=0.4)
+    page = write_evaluation_page(tmp_path / "report.html", metrics=metrics, gallery=gallery)
+    text = check(page).text
+    assert "lesions not annotated" in text
+    assert "0 lesions" not in text
+    assert "Highest scores of scans with lesions" in text
+    assert "Found best" not in text
+    assert "Missed most" not in text
+
+
+def test_an_uncalibrated_evaluation_has_no_threshold_in_its_legend(tmp_path: Path) -> None:
+    gallery = replace(scenes.gallery(), calibrated=False)
+    page = write_evaluation_page(tmp_path / "report.html", metrics=scenes.metrics(), gallery=gallery)
+    text = check(page).text
+    assert "threshold 0.400" not in text
+    assert "above the threshold\n" not in text
+    assert "which is no threshold" in text
+
+
+def test_pictures_of_extremes_alone_have_one_legend(tmp_path: Path) -> None:
+    gallery = scenes.Gallery(cases=(scenes.case("a", "miss"),), threshold=0.4)
+    page = write_evaluation_page(tmp_path / "report.html", metrics=scenes.metrics(), gallery=gallery)
+    text = check(page).text
+    assert "What it looks like" not in text
+    assert text.count("Left to right") == text.count("Letters on a scan") == 1
+
+
 def test_one_is_one(tmp_path: Path) -> None:
     metrics = scenes.metrics()
     metrics["n"] = {name: scenes.metric(1) for name in ("subjects", "scans", "healthy", "lesions")}

@@ -34,6 +34,19 @@ GALLERY_WORDS: dict[Kind, tuple[str, str]] = {
     ),
 }
 
+# For scans in which nobody marked any lesion: these are chosen by their scores.
+UNMARKED_WORDS: dict[Kind, tuple[str, str]] = {
+    "lesion": ("Typical scans with lesions", "Nearest the median score; lesions are not annotated."),
+    "best": (
+        "Highest scores of scans with lesions",
+        "Lesions are not annotated: whether they were found is unknown.",
+    ),
+    "miss": (
+        "Lowest scores of scans with lesions",
+        "Lesions are not annotated: whether they were found is unknown.",
+    ),
+}
+
 TYPICAL = ("lesion", "healthy")
 
 # Rows of scans.csv that a page shows; all are in the file.
@@ -78,7 +91,10 @@ def write_evaluation_page(
     budget = Budget()
     groups: dict[Kind, Group] = {}
     for kind, (title, words) in GALLERY_WORDS.items():
-        group = None if gallery is None else group_of(title, words, gallery.of(kind), budget)
+        cases = [] if gallery is None else gallery.of(kind)
+        if kind in UNMARKED_WORDS and cases and all(case.truth is None for case in cases):
+            title, words = UNMARKED_WORDS[kind]
+        group = group_of(title, words, cases, budget)
         if group is not None:
             groups[kind] = group
     return write_page(
@@ -148,7 +164,9 @@ def _subtitle(metrics: Mapping[str, Any]) -> str:
     for name, (one, many) in names.items():
         value = value_of(metrics, f"n.{name}")
         if value is not None:
-            words.append(count(int(value), one, many))
+            # "0 lesions" would read as a finding.
+            unmarked = name == "lesions" and value == 0 and value_of(metrics, "n.anomalous")
+            words.append("lesions not annotated" if unmarked else count(int(value), one, many))
     sign = metrics.get("sign")
     looking = {
         "both": "looks for brighter and darker",

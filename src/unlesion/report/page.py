@@ -126,13 +126,20 @@ def scale_words(gallery: Gallery | None) -> dict[str, str] | None:
     """What is printed at the colour bar, and which side of a picture is which."""
     if gallery is None:
         return None
-    return {**_scale(gallery), "sides": sides_in_words(case.sides for case in gallery.cases)}
+    return {
+        "name": "threshold ",
+        "above": "above the threshold",
+        **_scale(gallery),
+        "sides": sides_in_words(case.sides for case in gallery.cases),
+    }
 
 
 def _scale(gallery: Gallery) -> dict[str, str]:
     middle = plain(gallery.threshold)
     if not gallery.calibrated:
         return {
+            "name": "",
+            "above": "above the middle of the scale, which is no threshold",
             "middle": middle,
             "top": plain(2 * gallery.threshold),
             "words": "Not calibrated: the middle of the scale is the 99th percentile of the first scan's map.",
