@@ -77,7 +77,7 @@ def test_a_second_detect_skips_what_is_done(
     (tmp_path / "out" / "s15" / "detection.json").unlink()
     said = unlesion(*words)
     assert said.code == 0
-    assert "5 of 6 scans are done already" in said.err
+    assert "5 of 6 scans done already" in said.err
     after = {p: p.stat().st_mtime_ns for p in (tmp_path / "out").rglob("anomaly.npy")}
     assert {p.parent.name for p in before if before[p] != after[p]} == {"s15"}
 
@@ -91,7 +91,7 @@ def test_a_second_detect_makes_again_what_was_lost(
     lost.unlink()
     said = unlesion(*words)
     assert said.code == 0 and lost.exists()
-    assert "5 of 6 scans are done already" in said.err
+    assert "5 of 6 scans done already" in said.err
 
 
 def test_results_inside_the_folder_of_scans_are_no_scans(
