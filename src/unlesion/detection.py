@@ -37,9 +37,9 @@ class Detection:
         p_value: share of healthy subjects at least this unusual; None without calibration.
         flagged: whether `p_value` <= `alpha`; None where that cannot be said.
         alpha: the share of healthy scans that may be flagged; None where n allows none.
-        threshold: of `anomaly`; None without calibration (then `lesions` is empty).
-        volume_ml: volume of `lesions`; None where the spacing is unknown.
-        components: number of connected components of `lesions`.
+        threshold: of `anomaly`; None without calibration: then nothing is decided, and `lesions` is empty.
+        volume_ml: volume of `lesions`; None where the spacing is unknown, or without `threshold`.
+        components: number of connected components of `lesions`; None without `threshold`.
         warnings: what a reader of the result should know.
     """
 
@@ -53,7 +53,7 @@ class Detection:
     alpha: float | None
     threshold: float | None
     volume_ml: float | None
-    components: int
+    components: int | None
     warnings: tuple[str, ...]
 
     def summary(self) -> dict[str, Any]:

@@ -26,6 +26,7 @@ from unlesion.scans import Scan
 from unlesion.scoring import ScanEvidence, Scorer, ScoringConfig, make_scorer, remove_small
 from unlesion.seeds import seed_of
 from unlesion.settings import validated
+from unlesion.wording import count
 
 # Raised when an older run can no longer be read.
 FORMAT = 1
@@ -152,7 +153,10 @@ class Detector:
         calibration = self.calibrations.get("native")
         threshold, p_value, flagged = None, None, None
         if calibration is None:
-            warnings.append("the run is not calibrated: no p-value, no threshold, no lesions")
+            warnings.append(
+                "the run is not calibrated: without a threshold nothing is decided about lesions, and there is no "
+                "p-value; use `unlesion calibrate`"
+            )
         else:
             # A scan is held against healthy ones of its own modality, where the run knows several.
             warnings += [words] if (words := calibration.unlike(scan.modality)) else []
@@ -185,8 +189,10 @@ class Detector:
             flagged=flagged,
             alpha=alpha if calibration is not None else None,
             threshold=threshold,
-            volume_ml=float(lesions.sum()) * scan.grid.voxel_ml if spacing else None,
-            components=components,
+            volume_ml=float(lesions.sum()) * scan.grid.voxel_ml
+            if spacing and threshold is not None
+            else None,
+            components=None if threshold is None else components,
             warnings=tuple(dict.fromkeys(warnings)),
         )
 
@@ -209,8 +215,9 @@ class Detector:
         spec = self.method.spec
         if channels != spec.channels:
             trained = f"{spec.channels} ({', '.join(name or 'unnamed' for name in spec.modalities)})"
-            count = f"{channels} channel" + ("" if channels == 1 else "s")
-            raise BadInput(f"{key}: has {count} but the run was trained on {trained}; use --channels")
+            raise BadInput(
+                f"{key}: has {count(channels, 'channel')} but the run was trained on {trained}; use --channels"
+            )
 
     def _alpha(self, calibration: Calibration, alpha: float | None) -> tuple[float, bool]:
         if alpha is None:

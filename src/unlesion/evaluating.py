@@ -19,7 +19,7 @@ from unlesion.evaluation import (
 )
 from unlesion.prepare import Prepared
 from unlesion.progress import Bars, silent, track
-from unlesion.scans import Cohort, Entry, Scan
+from unlesion.scans import Cohort, Entry, Scan, sides_of
 from unlesion.sweep import Failures, sweep
 
 # Told about every scan with its row of scans.csv, to collect pictures.
@@ -113,6 +113,7 @@ def evaluated(
         twin=scan.twin,
         units=Units(offset=tuple(prepared.intensity.offset), scale=tuple(prepared.intensity.scale)),
         spacing=scan.grid.spacing if scan.grid.spacing_known else None,
+        sides=sides_of(scan.grid),
         assumed_width_mm=detector.assumed_width_mm(scan.modality),
         modality=scan.modality,
     )

@@ -254,10 +254,37 @@ def test_no_scans_in_the_split(unlesion: Command, trained: Path, pictures: Path,
     assert "test" in said.complaint
 
 
-def test_unknown_verbs_and_options_are_bad_input(unlesion: Command) -> None:
-    assert unlesion("tarin").code == 2
-    assert unlesion("train").code == 2
-    assert unlesion("methods", "--yaml").code == 2
+@pytest.mark.parametrize(
+    ("words", "complaint", "help_of"),
+    [
+        (["trian"], "no such command 'trian'. Did you mean 'train'?", "unlesion"),
+        (["--bogus"], "no such option: --bogus", "unlesion"),
+        (["train"], "missing argument", "unlesion train"),
+        (["train", "x", "--out", "y"], "missing option '--method'", "unlesion train"),
+        (["train", "x", "--method"], "option '--method' requires an argument", "unlesion train"),
+        (["methods", "--yaml"], "no such option: --yaml", "unlesion methods"),
+        (["methods", "extra"], "unexpected extra argument", "unlesion methods"),
+        (["phantom", "--n", "many", "--out", "y"], "invalid value for '--n'", "unlesion phantom"),
+        (["phantom", "--n", "0", "--out", "y"], "invalid value for '--n'", "unlesion phantom"),
+    ],
+)
+def test_a_wrong_command_line_is_one_line(
+    unlesion: Command, words: list[str], complaint: str, help_of: str
+) -> None:
+    said = unlesion(*words)
+    assert said.code == 2
+    assert said.out == ""
+    assert said.err == said.complaint + "\n"
+    assert complaint in said.complaint
+    assert said.complaint.endswith(f"ee `{help_of} --help`")
+
+
+def test_no_words_at_all_and_help_are_helped(unlesion: Command) -> None:
+    bare, asked = unlesion(), unlesion("--help")
+    assert (bare.code, asked.code) == (2, 0)
+    assert asked.out.startswith("Usage: ")
+    assert len((bare.out + bare.err).splitlines()) > 10
+    assert unlesion("train", "--help").out.startswith("Usage: ")
 
 
 @pytest.mark.parametrize(

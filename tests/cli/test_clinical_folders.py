@@ -95,7 +95,7 @@ def test_detect_on_series(unlesion: Command, learnt: Path, archive: Path, tmp_pa
     assert (out / "P000" / "flair" / "preview.png").stat().st_size > 5000
     assert "Secret" not in (out / "scores.csv").read_text() + (out / "unlesion.log").read_text()
     again = unlesion("detect", learnt, archive, "--where", "subject=P000,P001", "--out", out, "--jobs", 1)
-    assert "2 of 2 scans are done already" in again.err
+    assert "2 of 2 scans done already" in again.err
 
 
 @pytest.mark.slow

@@ -83,4 +83,4 @@ def test_detect(unlesion: Command, trained: Path, many: Path, tmp_path: Path) ->
     assert 3 <= done < 60
     said = unlesion(*words)
     assert said.code == 0
-    assert "of 60 scans are done already" in said.err
+    assert "of 60 scans done already" in said.err

@@ -110,7 +110,7 @@ def test_detect_again_does_what_changed_and_keeps_other_rows(
         shutil.copy(pictures.parent / "s12.png", folder / f"{name}.png")
     words = ["detect", trained, folder, "--out", out, "--jobs", 1]
     assert unlesion(*words).code == 0
-    assert "2 of 2 scans are done already" in unlesion(*words).err
+    assert "2 of 2 scans done already" in unlesion(*words).err
     first = rows_of(out)
     # Another image under the same name is another scan; what was there of the old one goes, no more.
     shutil.copy(pictures.parent / "s15.png", folder / "x.png")
@@ -118,7 +118,7 @@ def test_detect_again_does_what_changed_and_keeps_other_rows(
     (out / "x" / "notes.txt").write_text("mine")
     said = unlesion(*words)
     assert said.code == 0, said.err
-    assert "1 of 2 scans are done already" in said.err
+    assert "1 of 2 scans done already" in said.err
     assert rows_of(out)["x"]["score"] != first["x"]["score"]
     assert rows_of(out)["x/y"] == first["x/y"]
     assert {p.name for p in (out / "x").iterdir()} == {

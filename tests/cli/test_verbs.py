@@ -77,7 +77,7 @@ def test_a_second_detect_skips_what_is_done(
     (tmp_path / "out" / "s15" / "detection.json").unlink()
     said = unlesion(*words)
     assert said.code == 0
-    assert "5 of 6 scans are done already" in said.err
+    assert "5 of 6 scans done already" in said.err
     after = {p: p.stat().st_mtime_ns for p in (tmp_path / "out").rglob("anomaly.npy")}
     assert {p.parent.name for p in before if before[p] != after[p]} == {"s15"}
 
@@ -91,7 +91,7 @@ def test_a_second_detect_makes_again_what_was_lost(
     lost.unlink()
     said = unlesion(*words)
     assert said.code == 0 and lost.exists()
-    assert "5 of 6 scans are done already" in said.err
+    assert "5 of 6 scans done already" in said.err
 
 
 def test_results_inside_the_folder_of_scans_are_no_scans(
@@ -146,6 +146,27 @@ def test_alpha_needs_a_calibration(unlesion: Command, trained: Path, pictures: P
     scan = pictures.parent / "s12.png"
     said = unlesion("detect", run, scan, "--alpha", 0.1, "--out", tmp_path / "out", "--jobs", 1)
     assert said.code == 2 and "not calibrated" in said.complaint
+
+
+def test_without_calibration_nothing_is_decided(
+    unlesion: Command, trained: Path, pictures: Path, tmp_path: Path
+) -> None:
+    run, out = tmp_path / "run", tmp_path / "out"
+    shutil.copytree(trained, run)
+    saved = json.loads((run / "detector.json").read_text())
+    (run / "detector.json").write_text(json.dumps({**saved, "calibration": {}}))
+    said = unlesion("detect", run, pictures, "--where", "label=anomalous", "--out", out, "--jobs", 1)
+    assert said.code == 0, said.err
+    for row in csv.DictReader((out / "scores.csv").open()):
+        assert row["score"]
+        # A zero would read as a finding.
+        assert row["threshold"] == row["volume_ml"] == row["components"] == ""
+        assert "nothing is decided" in row["warnings"]
+        # Written by the contract, but empty.
+        assert not np.load(out / row["key"] / "lesions.npy").any()
+    page = (out / "report.html").read_text()
+    assert "nothing is decided" in page
+    assert "no lesions" not in page
 
 
 def test_a_bad_scan_is_reported_and_the_others_go_on(

@@ -23,6 +23,7 @@ def case(key: str = "a/b", kind: str = "lesion", *, side: int = 48, healthy: boo
         truth=truth,
         found=image > 0.9,
         spacing=(1.0, 1.0),
+        sides=("R", "L"),
         facts={"Dice": "0.50"},
     )
 

@@ -104,8 +104,30 @@ def test_without_calibration_colours_are_fixed_by_the_first_map() -> None:
         add(builder, f"well{n}", alarms=0.2 * (n + 1))
     found = builder.finish()
     assert not found.calibrated
+    assert not {"Dice", "lesion found", "false alarms", "above threshold"} & {
+        name for case in found.cases for name in case.facts
+    }
     assert found.threshold > 0
     assert GalleryBuilder(threshold=0.0).finish().threshold > 0
+
+
+def test_what_was_not_found_at_all_is_not_found_best() -> None:
+    builder = GalleryBuilder(threshold=1.0)
+    lesions = np.zeros(SHAPE, bool)
+    lesions[5:9, 5:9, 2] = True
+    for n in range(9):
+        builder.add(
+            key=f"s{n}",
+            label="anomalous",
+            image=np.zeros(SHAPE, np.float32),
+            anomaly=np.zeros(SHAPE, np.float32),
+            roi=np.ones(SHAPE, bool),
+            window=(0.0, 1.0),
+            lesions=lesions,
+        )
+    found = builder.finish()
+    assert found.of("best") == []
+    assert len(found.of("miss")) == 4
 
 
 def test_an_evaluated_scan_is_looked_at_in_its_units() -> None:
@@ -122,12 +144,14 @@ def test_an_evaluated_scan_is_looked_at_in_its_units() -> None:
             maps={"native": (np.zeros(SHAPE, np.float32), None, 0.3)},
             roi=roi,
             image=image,
+            sides=("R", "L"),
         ),
         {"score": 0.3, "p_value": 0.5, "dice": None},
     )
     (case,) = builder.finish().cases
     np.testing.assert_allclose(np.unique(case.image), [0.0, 1.0], atol=1e-6)
     assert case.facts["score"] == "0.3"
+    assert case.sides == ("R", "L")
 
 
 def test_a_case_is_cropped_and_small_and_keeps_millimetres() -> None:
@@ -162,11 +186,18 @@ def test_saved_and_loaded(tmp_path: Path) -> None:
         np.testing.assert_array_equal(one.truth, other.truth)
         np.testing.assert_array_equal(one.found, other.found)
         assert one.facts == other.facts
+        assert one.sides == other.sides == ("R", "L")
     plain = GalleryCase(key="x", kind="healthy", image=before.cases[0].image, anomaly=before.cases[0].anomaly)
     plain.save(tmp_path / "plain")
     loaded = GalleryCase.load(tmp_path / "plain")
     assert loaded.healthy is None
     assert loaded.truth is None
+    assert loaded.sides is None
+    # Galleries of earlier versions do not say.
+    words = json.loads((tmp_path / "plain.json").read_text())
+    del words["sides"]
+    (tmp_path / "plain.json").write_text(json.dumps(words))
+    assert GalleryCase.load(tmp_path / "plain").sides is None
 
 
 def test_a_damaged_gallery_is_named(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ import csv
 import json
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -101,6 +102,7 @@ def test_an_evaluation(tmp_path: Path) -> None:
         "--steps denoise=100",
         "Not defined here: no scan with lesions",
         "threshold 0.400",
+        "R and L are the patient's right and left",
     ):
         assert words in re.sub(r"\s+", " ", checker.text), words
 
@@ -108,6 +110,64 @@ def test_an_evaluation(tmp_path: Path) -> None:
 @pytest.mark.parametrize("metrics", [{}, {"voxel": {}}, {"shared": None, "scoring": None, "record": None}])
 def test_an_evaluation_of_which_little_is_known(tmp_path: Path, metrics: dict[str, Any]) -> None:
     check(write_evaluation_page(tmp_path / "report.html", metrics=metrics))
+
+
+def test_narrow_screens_hold_the_tables_and_can_scroll_the_pictures(tmp_path: Path) -> None:
+    detect_output(tmp_path)
+    detection = build_report(tmp_path).read_text(encoding="utf-8")
+    evaluation = write_evaluation_page(tmp_path / "e.html", metrics=scenes.metrics()).read_text("utf-8")
+    for page, table in ((detection, "found"), (evaluation, "metrics")):
+        assert f'<table class="{table}">' in page
+        assert f".{table} tr {{ display: grid;" in page.split("@media screen and (max-width: 560px)")[1]
+    assert ".preview { max-width: none;" in detection
+
+
+def test_an_evaluation_without_masks_claims_nothing_about_lesions(tmp_path: Path) -> None:
+    metrics = scenes.metrics()
+    metrics["n"]["lesions"] = scenes.metric(0)
+    cases = tuple(replace(case, truth=None) for case in scenes.gallery().cases)
+    gallery = scenes.Gallery(cases=cases, threshold=0.4)
+    page = write_evaluation_page(tmp_path / "report.html", metrics=metrics, gallery=gallery)
+    text = check(page).text
+    assert "lesions not annotated" in text
+    assert "0 lesions" not in text
+    assert "Highest scores of scans with lesions" in text
+    assert "Found best" not in text
+    assert "Missed most" not in text
+
+
+def test_an_uncalibrated_evaluation_has_no_threshold_in_its_legend(tmp_path: Path) -> None:
+    gallery = replace(scenes.gallery(), calibrated=False)
+    page = write_evaluation_page(tmp_path / "report.html", metrics=scenes.metrics(), gallery=gallery)
+    text = check(page).text
+    assert "threshold 0.400" not in text
+    assert "above the threshold\n" not in text
+    assert "which is no threshold" in text
+
+
+def test_pictures_of_extremes_alone_have_one_legend(tmp_path: Path) -> None:
+    gallery = scenes.Gallery(cases=(scenes.case("a", "miss"),), threshold=0.4)
+    page = write_evaluation_page(tmp_path / "report.html", metrics=scenes.metrics(), gallery=gallery)
+    text = check(page).text
+    assert "What it looks like" not in text
+    assert text.count("Left to right") == text.count("Letters on a scan") == 1
+
+
+def test_one_is_one(tmp_path: Path) -> None:
+    metrics = scenes.metrics()
+    metrics["n"] = {name: scenes.metric(1) for name in ("subjects", "scans", "healthy", "lesions")}
+    page = write_evaluation_page(tmp_path / "report.html", metrics=metrics, rows=scenes.scan_rows()[:1])
+    text = check(page).text
+    assert "1 subject · 1 scan · 1 healthy · 1 lesion ·" in text
+    assert "1 scan, most unusual first" in text
+    assert not re.search(r"\b1 (subjects|scans|lesions)\b", text)
+
+
+def test_sides_that_nobody_knows_are_not_written(tmp_path: Path) -> None:
+    cases = tuple(replace(case, sides=None) for case in scenes.gallery().cases)
+    gallery = scenes.Gallery(cases=cases, threshold=0.4)
+    page = write_evaluation_page(tmp_path / "report.html", metrics=scenes.metrics(), gallery=gallery)
+    assert "Letters on a scan" not in check(page).text
 
 
 def test_names_are_escaped(tmp_path: Path) -> None:
@@ -149,11 +209,17 @@ def test_a_run(tmp_path: Path) -> None:
         tmp_path / "report.html", run=scenes.run(), history=history, gallery=scenes.gallery(), name="my-run"
     )
     text = re.sub(r"\s+", " ", check(page).text)
+    assert "Run “my-run”: dae" in text
     assert "14 healthy subjects" in text
     assert "1/4" in text
     assert "3 healthy subjects to calibrate on" in text
     assert "unlesion train COHORT --method dae --preset cpu --seed 0 --steps denoise=100" in text
     check(write_run_page(tmp_path / "bare.html", run={}))
+    warned = scenes.run()
+    warned["record"] |= {"warnings": ["split; by a hash"], "left_out": 1}
+    text = check(write_run_page(tmp_path / "warned.html", run=warned)).text
+    assert "split; by a hash" in text
+    assert "1 scan could not be used" in text
     check(write_run_page(tmp_path / "none.html", run={**scenes.run(), "calibration": {}, "profile": None}))
 
 
@@ -165,7 +231,13 @@ def detect_output(folder: Path, count: int = 3, side: int = 20) -> list[dict[str
         noise = np.random.default_rng(n).integers(0, 255, (side, side, 3), dtype=np.uint8)
         Image.fromarray(noise).save(folder / key / "preview.png")
         (folder / key / "detection.json").write_text(
-            json.dumps({"run": str(folder / "run"), "recipe": "abc"})
+            json.dumps(
+                {
+                    "run": str(folder / "run"),
+                    "recipe": "abc",
+                    "warnings": ["another spacing; ask at the site", "another contrast"] if n == 0 else [],
+                }
+            )
         )
         rows.append(
             {
@@ -174,7 +246,8 @@ def detect_output(folder: Path, count: int = 3, side: int = 20) -> list[dict[str
                 "p_value": str(1 / (n + 1)),
                 "flagged": str(n == count - 1),
                 "alpha": "0.05",
-                "warnings": "another spacing; another contrast" if n == 0 else "",
+                "threshold": "0.4",
+                "warnings": "another spacing; ask at the site; another contrast" if n == 0 else "",
             }
         )
     rows.append({"key": "bad", "problem": "bad.nii.gz: truncated; restore it"})
@@ -192,6 +265,32 @@ def test_a_detection(tmp_path: Path) -> None:
     assert "1 of 3 scans flagged at 0.05" in re.sub(r"\s+", " ", checker.text)
     assert "3 healthy subjects" in checker.text
     assert checker.seen.count("img") == 3
+    lines = [line.strip() for line in checker.text.splitlines()]
+    assert "⚠ another spacing; ask at the site" in lines
+    assert "⚠ another contrast" in lines
+
+
+def test_warnings_are_whole_without_detection_files_too(tmp_path: Path) -> None:
+    rows = [{"key": "a", "score": "1", "threshold": "0.4", "warnings": "one; and the rest of it"}]
+    checker = check(write_detection_page(tmp_path / "report.html", rows=rows))
+    assert "⚠ one; and the rest of it" in checker.text
+
+
+def test_warnings_of_scans_whose_picture_is_not_shown_are_written_out(tmp_path: Path) -> None:
+    detect_output(tmp_path)
+    (tmp_path / "a" / "scan 0" / "preview.png").unlink()
+    checker = check(build_report(tmp_path))
+    assert checker.seen.count("img") == 2
+    assert "⚠ another spacing; ask at the site" in checker.text
+
+
+def test_a_detection_without_calibration_decides_nothing(tmp_path: Path) -> None:
+    rows = [{"key": "a", "score": "1", "volume_ml": "", "components": ""}, {"key": "b", "score": "2"}]
+    run = {**scenes.run(), "calibration": {}}
+    text = check(write_detection_page(tmp_path / "report.html", rows=rows, run=run)).text
+    assert "2 scans. Not calibrated: without a threshold nothing is decided" in text
+    assert text.count("nothing is decided") == 1
+    assert "flagged at" not in text
 
 
 def test_a_detection_of_many_scans_links_to_pictures_it_cannot_hold(tmp_path: Path) -> None:

@@ -4,12 +4,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import nibabel
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageDraw
 
 from unlesion.detection import Detection
-from unlesion.report import choose_slice, choose_slices, write_preview
+from unlesion.report import choose_slice, choose_slices, preview, write_preview
 from unlesion.report.colours import FOUND, STOPS, TRUTH, colour_map, css_gradient, rgb
 from unlesion.report.curves import (
     intervals,
@@ -19,8 +20,9 @@ from unlesion.report.curves import (
     training_history,
 )
 from unlesion.report.slices import crop_box
-from unlesion.report.tiles import contour_tile, grey_tile, map_tile, tile_size
-from unlesion.scans import Grid, Scan
+from unlesion.report.tiles import contour_tile, font, grey_tile, map_tile, mark_sides, tile_size
+from unlesion.report.words import UNDECIDED
+from unlesion.scans import Grid, Scan, read_scan
 
 
 def lightness(colours: np.ndarray) -> np.ndarray:
@@ -102,6 +104,17 @@ def test_found_and_annotated_have_their_own_colours() -> None:
     assert (drawn[30:, 30:] == rgb(FOUND)).all(axis=-1).any()
 
 
+def unplaced(shape: tuple[int, int, int]) -> Grid:
+    return Grid(
+        shape=shape,
+        affine=np.eye(4),
+        spacing=(1.0, 1.0, 1.0),
+        spacing_known=False,
+        family="numpy",
+        file_shape=shape,
+    )
+
+
 def detection(shape: tuple[int, int, int], *, healthy: bool = True, calibrated: bool = True) -> Detection:
     generator = np.random.default_rng(0)
     anomaly = generator.random(shape).astype(np.float32)
@@ -116,7 +129,7 @@ def detection(shape: tuple[int, int, int], *, healthy: bool = True, calibrated: 
         alpha=0.05 if calibrated else None,
         threshold=0.9 if calibrated else None,
         volume_ml=None,
-        components=3,
+        components=3 if calibrated else None,
         warnings=("another contrast than the training scans " * 10,),
     )
 
@@ -127,14 +140,7 @@ def detection(shape: tuple[int, int, int], *, healthy: bool = True, calibrated: 
 def test_a_preview_of_any_shape(
     tmp_path: Path, shape: tuple[int, int, int], calibrated: bool, healthy: bool
 ) -> None:
-    grid = Grid(
-        shape=shape,
-        affine=np.eye(4),
-        spacing=(1.0, 1.0, 1.0),
-        spacing_known=False,
-        family="numpy",
-        file_shape=shape,
-    )
+    grid = unplaced(shape)
     voxels = np.random.default_rng(1).random((1, *shape)).astype(np.float32)
     path = tmp_path / "a" / "preview.png"
     write_preview(
@@ -157,14 +163,7 @@ def test_the_same_map_has_the_same_colours_in_every_preview(tmp_path: Path) -> N
     loud[30:34, 30:34] = 9.0
     drawn = []
     for name, anomaly in (("quiet", quiet), ("loud", loud)):
-        grid = Grid(
-            shape=shape,
-            affine=np.eye(4),
-            spacing=(1.0, 1.0, 1.0),
-            spacing_known=False,
-            family="numpy",
-            file_shape=shape,
-        )
+        grid = unplaced(shape)
         found = Detection(**{**base.__dict__, "anomaly": anomaly, "lesions": np.zeros(shape, bool)})
         scan = Scan(voxels=np.ones((1, *shape), np.float32), grid=grid, key="x")
         write_preview(tmp_path / f"{name}.png", scan, found)
@@ -173,6 +172,71 @@ def test_the_same_map_has_the_same_colours_in_every_preview(tmp_path: Path) -> N
     counts = [(picture == expected).all(axis=-1).sum() for picture in drawn]
     assert counts[0] > 50_000
     assert counts[1] > 0.95 * counts[0]
+
+
+def test_a_preview_writes_every_warning_out(tmp_path: Path) -> None:
+    shape = (40, 40, 1)
+    base = detection(shape)
+    long = "the field of view is unlike that of the training scans, " * 6
+    warnings = tuple(f"{n}: {long}" for n in range(4))
+    said = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ImageDraw.ImageDraw, "text", lambda self, at, words, **_: said.append((at, words)))
+        scan = Scan(voxels=np.ones((1, *shape), np.float32), grid=unplaced(shape), key="x")
+        write_preview(tmp_path / "preview.png", scan, Detection(**{**base.__dict__, "warnings": warnings}))
+    text = " ".join(words for _, words in said)
+    for warning in warnings:
+        assert " ".join(warning.split()) in text
+    assert "…" not in text
+    width = Image.open(tmp_path / "preview.png").size[0]
+    assert all(x + font(13).getlength(words) <= width for (x, y), words in said if y < 400)
+
+
+def test_a_preview_without_threshold_decides_nothing(tmp_path: Path) -> None:
+    shape = (40, 40, 1)
+    said = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ImageDraw.ImageDraw, "text", lambda self, at, words, **_: said.append(words))
+        scan = Scan(voxels=np.ones((1, *shape), np.float32), grid=unplaced(shape), key="x")
+        write_preview(tmp_path / "preview.png", scan, detection(shape, calibrated=False))
+    text = " ".join(said)
+    assert UNDECIDED in text
+    assert "found" not in said
+    assert "regions" not in text
+
+
+def test_letters_stand_in_the_upper_corners_where_sides_are_known() -> None:
+    tile = grey_tile(np.full((64, 64), 0.5), (256, 256))
+    marked = np.asarray(mark_sides(tile, ("R", "L"))).astype(int)
+    changed = (marked != np.asarray(tile)).any(axis=-1)
+    assert changed[:24, :24].any()
+    assert changed[:24, -24:].any()
+    assert not changed[24:].any()
+    assert not changed[:, 24:-24].any()
+    np.testing.assert_array_equal(np.asarray(mark_sides(tile, None)), np.asarray(tile))
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_a_preview_says_which_side_is_left_where_the_header_does(tmp_path: Path, known: bool) -> None:
+    voxels = np.zeros((40, 40, 20), np.float32)
+    # The first axis runs to the right of the patient: this is the left.
+    voxels[6:10, 18:22, 8:12] = 1.0
+    image = nibabel.Nifti1Image(voxels, np.eye(4))
+    image.set_sform(np.eye(4), int(known))
+    image.set_qform(np.eye(4), int(known))
+    nibabel.save(image, tmp_path / "x.nii.gz")
+    scan = read_scan(tmp_path / "x.nii.gz")
+    base = detection(scan.grid.shape, healthy=False)
+    found = Detection(**{**base.__dict__, "anomaly": scan.voxels[0], "lesions": scan.voxels[0] > 0.5})
+    drawn, texts = [], []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(preview, "mark_sides", lambda tile, sides: drawn.append((tile, sides)) or tile)
+        patch.setattr(preview, "sides_in_words", lambda sides: texts.extend(sides) or "")
+        write_preview(tmp_path / "preview.png", scan, found)
+    assert {sides for _, sides in drawn} == set(texts) == {("R", "L") if known else None}
+    tile = max((np.asarray(tile)[..., 0] for tile, _ in drawn), key=lambda pixels: int(pixels.sum()))
+    # Where the header is silent the reader guesses, and nothing is claimed.
+    assert not known or np.nonzero(tile > 200)[1].mean() > tile.shape[1] / 2
 
 
 def test_figures_are_the_same_every_time_and_leave_matplotlib_alone() -> None:

@@ -6,7 +6,13 @@ from hypothesis import strategies as st
 
 from tests.report import scenes
 from unlesion.report.numbers import number, percent, plain, value_of
-from unlesion.report.words import calibration_in_words, evaluation_verdict, p_in_words, p_short
+from unlesion.report.words import (
+    calibration_in_words,
+    evaluation_verdict,
+    p_in_words,
+    p_short,
+    sides_in_words,
+)
 
 
 @pytest.mark.parametrize(
@@ -30,6 +36,11 @@ def test_a_p_value_is_never_written_smaller_than_it_is(p: float) -> None:
     assert float(p_short(p)) >= p - 1e-9
 
 
+def test_a_fraction_is_what_it_is_said_to_be() -> None:
+    assert "1/9 = 0.111" in calibration_in_words(8)
+    assert "1/9 = 0.111" in calibration_in_words(12, {"T1": 8, "T2": 4})
+
+
 def test_few_healthy_subjects_are_said_plainly() -> None:
     assert "1/9" in calibration_in_words(8)
     assert "needs 19" in calibration_in_words(8)
@@ -50,6 +61,17 @@ def test_the_verdict_holds_all_that_is_needed_to_judge_it() -> None:
         assert part in words
 
 
+def test_without_masks_the_verdict_names_the_threshold() -> None:
+    metrics = scenes.metrics()
+    metrics["voxel"] = {}
+    said = evaluation_verdict(metrics)
+    assert "exceed it" not in said
+    assert (
+        "voxels of healthy test scans really exceed the threshold meant to be exceeded by 1 % of them" in said
+    )
+    assert "really exceed it" in evaluation_verdict(scenes.metrics())
+
+
 def test_the_verdict_admits_what_may_be_chance() -> None:
     metrics = scenes.metrics()
     metrics["image"]["auroc"] = scenes.metric(0.55, 0.42, 0.66)
@@ -57,6 +79,14 @@ def test_the_verdict_admits_what_may_be_chance() -> None:
     metrics["n"]["subjects"] = 3
     assert "no claim" in evaluation_verdict(metrics)
     assert "no metric is defined" in evaluation_verdict({})
+
+
+def test_the_letters_on_pictures_are_explained() -> None:
+    known = sides_in_words([("R", "L"), ("R", "L")])
+    assert known == "Letters on a scan: R and L are the patient's right and left."
+    assert sides_in_words([("A", "P")]) == "Letters on a scan: A and P are the patient's front and back."
+    assert sides_in_words([("R", "L"), None]).startswith(known + " A scan without letters does not say")
+    assert sides_in_words([None, None]) == sides_in_words([]) == ""
 
 
 def test_numbers_are_read_bare_or_wrapped() -> None:

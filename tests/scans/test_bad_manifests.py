@@ -111,7 +111,9 @@ def test_path_that_is_the_folder(save_manifest, refuses):
 
 
 def test_rows_of_another_length(manifest, refuses):
-    refuses(lambda: Cohort.open(manifest("path,label\nx.png,healthy\ny.png\n")), "row 3", "1 values")
+    refuses(
+        lambda: Cohort.open(manifest("path,label\nx.png,healthy\ny.png\n")), "row 3", "1 value for 2 columns"
+    )
     refuses(lambda: Cohort.open(manifest("path,site\nx.png,Paris, France\n")), "row 2", "quotes")
 
 

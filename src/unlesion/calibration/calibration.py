@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from unlesion.calibration.codes import N_CODES, Counts, encode, threshold_below
 from unlesion.errors import BadInput
 from unlesion.modality import UNNAMED, condition_name
+from unlesion.wording import count
 
 RATES: Mapping[str, float] = {"fpr_0001": 0.001, "fpr_0005": 0.005, "fpr_001": 0.01, "fpr_005": 0.05}
 """The healthy false-positive rates that have a threshold, by name."""
@@ -101,14 +102,13 @@ class Calibration:
 
     def why_not(self, alpha: float) -> str:
         """In words: why no p-value can be as small as `alpha`, and what would help."""
-        count = self.n_subjects
-        subjects = f"{count} healthy subject{'' if count == 1 else 's'}"
+        subjects = count(self.n_subjects, "healthy subject")
         digits = 1 - math.floor(math.log10(self.smallest_p))
         possible = math.ceil(self.smallest_p * 10**digits - 1e-9) / 10**digits
         needed = math.ceil(1 / alpha - 1e-9) - 1
         return (
-            f"with {subjects} no p-value can be below 1/{count + 1} = {self.smallest_p:.3g}; "
-            f"ask for --alpha {possible:g} or calibrate on at least {needed} subjects for {alpha:g}"
+            f"with {subjects} no p-value can be below 1/{self.n_subjects + 1} = {self.smallest_p:.3g}; "
+            f"ask for --alpha {possible:g} or calibrate on at least {count(needed, 'subject')} for {alpha:g}"
         )
 
     def to_json(self) -> dict[str, Any]:

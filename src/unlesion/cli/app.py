@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import traceback
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -103,7 +103,11 @@ def run(arguments: list[str] | None = None) -> int:
         return INTERRUPTED
     except Exception as error:
         if _is_usage_error(error):
-            error.show()  # type: ignore[attr-defined]
+            if type(error).__name__ == "NoArgsIsHelpError":
+                # Nothing at all was asked for: the message is the help.
+                error.show()  # type: ignore[attr-defined]
+            else:
+                _complain(_usage_complaint(error, arguments))
             return 2
         log_traceback()
         if os.environ.get("UNLESION_DEBUG"):
@@ -118,6 +122,21 @@ def run(arguments: list[str] | None = None) -> int:
 def _is_usage_error(error: Exception) -> bool:
     """Whether the command line itself was wrong; typer may carry its own copy of click."""
     return any(kind.__name__ == "ClickException" for kind in type(error).__mro__)
+
+
+def _usage_complaint(error: Any, arguments: list[str]) -> str:
+    """In one line what is wrong with the command line, and where it is written how it should be."""
+    verbs: list[str] = []
+    context = getattr(error, "ctx", None)
+    while context is not None and context.parent is not None:
+        verbs.insert(0, str(context.info_name))
+        context = context.parent
+    if not verbs and arguments[0] in {command.name for command in app.registered_commands}:
+        # An option that lacks its value is noticed before anybody knows whose it is.
+        verbs = [arguments[0]]
+    said = str(error.format_message()).strip().rstrip(".")
+    see = " See" if said.endswith("?") else "; see"
+    return f"{said[:1].lower()}{said[1:]}{see} `{' '.join(['unlesion', *verbs, '--help'])}`"
 
 
 def _complain(message: str) -> None:

@@ -10,6 +10,7 @@ import typer
 from unlesion.cli.console import Console, command_line
 from unlesion.cli.options import Device, Jobs, Out, Quiet, pick_device, workers
 from unlesion.errors import BadInput, UnlesionError
+from unlesion.wording import count
 
 
 def command(
@@ -45,10 +46,10 @@ def command(
     from unlesion.report import build_report
 
     page = build_report(out)
-    console.tell(f"{out / 'leaderboard.md'}: {len(rows)} rows; look at {page}")
+    console.tell(f"{out / 'leaderboard.md'}: {count(len(rows), 'row')}; look at {page}")
     failed = [row for row in rows if row["status"] != "done"]
     if failed:
         # A failure of ours weighs more than input that cannot be used.
         worst = min(failed, key=lambda row: int(row["exit_code"]))
-        message = f"{len(failed)} of {len(rows)} rows failed: {worst['method']}: {worst['problem']}"
+        message = f"{len(failed)} of {count(len(rows), 'row')} failed: {worst['method']}: {worst['problem']}"
         raise (UnlesionError if worst["exit_code"] == UnlesionError.exit_code else BadInput)(message)

@@ -24,6 +24,7 @@ from unlesion.cli.options import (
     workers,
 )
 from unlesion.errors import BadInput
+from unlesion.wording import count
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -99,9 +100,9 @@ def command(
     from unlesion.report import build_report
 
     page = build_report(out)
-    console.tell(f"{out}: calibrated on {used} healthy subjects; look at {page}")
+    console.tell(f"{out}: calibrated on {count(used, 'healthy subject')}; look at {page}")
     failures.settle(
-        f"{len(failures)} of {len(opened)} scans could not be used (named above); {out} rests on the others"
+        f"{len(failures)} of {count(len(opened), 'scan')} could not be used (named above); {out} rests on the others"
     )
 
 

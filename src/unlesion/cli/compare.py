@@ -9,6 +9,7 @@ import typer
 
 from unlesion.cli.console import Console
 from unlesion.errors import BadInput
+from unlesion.wording import count
 
 if TYPE_CHECKING:
     from unlesion.evaluation import PairedDifference
@@ -37,7 +38,7 @@ def command(
         Console(quiet=False, out=out)
     for pair in found:
         which = "" if pair.group is None else f", {pair.group[0]} {pair.group[1]}"
-        rests = f"{pair.subjects} subject{'' if pair.subjects == 1 else 's'}"
+        rests = count(pair.subjects, "subject")
         typer.echo(f"{pair.second} minus {pair.first}{which} ({pair.scoring} scoring, {rests})")
         for d in pair.differences:
             typer.echo("  " + _line(d))

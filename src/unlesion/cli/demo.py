@@ -10,6 +10,7 @@ import typer
 from unlesion.cli.console import Console
 from unlesion.cli.options import Device, Jobs, Quiet, Seed, pick_device, workers
 from unlesion.errors import BadInput
+from unlesion.wording import count
 
 SUBJECTS = 96
 # After minutes of training even healthy ventricles are drawn badly: what differs as much in healthy scans says nothing.
@@ -45,10 +46,10 @@ def command(
     from unlesion.training import train
 
     with workers(jobs) as executor:
-        console.tell(f"1/3  a virtual cohort of {n} brains")
+        console.tell(f"1/3  a virtual cohort of {count(n, 'brain')}")
         manifest = write_cohort(n, out / "cohort", seed=seed, executor=executor, bars=console.bars)
         cohort = Cohort.open(manifest)
-        console.tell(f"2/3  {method} learns from the healthy ones, {minutes:g} minutes")
+        console.tell(f"2/3  {method} learns from the healthy ones, {count(minutes, 'minute')}")
         run = out / "run"
         if not (run / "detector.json").exists():
             train(

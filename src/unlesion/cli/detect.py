@@ -25,6 +25,7 @@ from unlesion.cli.options import (
 )
 from unlesion.errors import BadInput, UnlesionError
 from unlesion.files import read_json, whole_file
+from unlesion.wording import count
 
 if TYPE_CHECKING:
     from unlesion.calibration import Calibration
@@ -99,7 +100,7 @@ def command(
     }
     todo = [entry for entry in entries if not _done(out / entry.key, marks[entry.key])]
     if len(todo) < len(entries):
-        console.tell(f"{len(entries) - len(todo)} of {len(entries)} scans are done already")
+        console.tell(f"{len(entries) - len(todo)} of {count(len(entries), 'scan')} done already")
     failures = Failures(console.warn)
     where_to_run = pick_device(device)
     # A process takes longer to start than a scan or two take to read.
@@ -144,9 +145,11 @@ def command(
     from unlesion.report import build_report
 
     page = build_report(out)
-    console.tell(f"{out / 'scores.csv'}: {len(entries) - len(problems)} scans; look at {page}")
+    console.tell(f"{out / 'scores.csv'}: {count(len(entries) - len(problems), 'scan')}; look at {page}")
     others = f"; the others are in {out}" if len(problems) < len(entries) else ""
-    failures.settle(f"{len(problems)} of {len(entries)} scans could not be used (named above){others}")
+    failures.settle(
+        f"{len(problems)} of {count(len(entries), 'scan')} could not be used (named above){others}"
+    )
 
 
 def _preview(folder: Path, *, scan: Scan, found: Detection, calibration: Calibration | None) -> None:

@@ -23,6 +23,7 @@ from unlesion.cli.options import (
     workers,
 )
 from unlesion.errors import BadInput
+from unlesion.wording import count
 
 if TYPE_CHECKING:
     from unlesion.detector import Detector
@@ -79,8 +80,8 @@ def command(
         chosen, split = _chosen(opened, split, console=console)
         bad = _evaluate_maps(what, opened, chosen, out, split, console)
     page = build_report(out)
-    console.tell(f"{out / 'metrics.json'}: {len(chosen) - bad} scans; look at {page}")
-    said = f"{bad} of {len(chosen)} scans could not be evaluated (named above); the numbers are of the others"
+    console.tell(f"{out / 'metrics.json'}: {count(len(chosen) - bad, 'scan')}; look at {page}")
+    said = f"{bad} of {count(len(chosen), 'scan')} could not be evaluated (named above); the numbers are of the others"
     failures.settle(said)
     if bad:
         raise BadInput(said)

@@ -10,6 +10,7 @@ import typer
 from unlesion.cli.console import Console
 from unlesion.cli.options import Jobs, Out, Quiet, Seed, Where, open_cohort, split_words, workers
 from unlesion.errors import BadInput, UnlesionError
+from unlesion.wording import count
 
 if TYPE_CHECKING:
     from unlesion.phantom.implant import Sizes
@@ -100,7 +101,7 @@ def _virtual(
             bars=console.bars,
         )
     images = f", each on {len(SCANNERS)} scanners" if grid else ""
-    console.tell(f"{manifest}: {n} virtual subjects{images}")
+    console.tell(f"{manifest}: {count(n, 'virtual subject')}{images}")
 
 
 def _implant(
@@ -135,9 +136,13 @@ def _implant(
         console.warn(warning)
     for failure in done.failures:
         console.warn(failure.message)
-    console.tell(f"{done.manifest}: {done.healthy} healthy scans, {done.implanted} with an implanted lesion")
+    console.tell(
+        f"{done.manifest}: {count(done.healthy, 'healthy scan')}, {done.implanted} with an implanted lesion"
+    )
     if done.failures:
-        message = f"{len(done.failures)} implants could not be made (named above); the rest is in {out}"
+        message = (
+            f"{count(len(done.failures), 'implant')} could not be made (named above); the rest is in {out}"
+        )
         if any(failure.ours for failure in done.failures):
             raise UnlesionError(f"{message}; some by a failure of ours: please report it with the log file")
         raise BadInput(message)

@@ -11,6 +11,7 @@ from unlesion.cli.console import Console
 from unlesion.cli.options import Channels, Jobs, Out, Quiet, Set, Volume, Where, open_cohort, workers
 from unlesion.errors import BadInput
 from unlesion.progress import counted
+from unlesion.wording import count
 
 
 def command(
@@ -37,13 +38,13 @@ def command(
     for warning in opened.warnings:
         console.warn(warning)
     chosen = load_recipe(recipe or choose_recipe(opened).name, settings["recipe"])
-    console.tell(f"recipe {chosen.name!r} ({chosen.digest}), {len(opened)} scans")
+    console.tell(f"recipe {chosen.name!r} ({chosen.digest}), {count(len(opened), 'scan')}")
     with workers(jobs) as executor, counted(console.bars, "prepare") as progress:
         store, failures = prepare_cohort(opened, chosen, out, executor=executor, progress=progress)
     for failure in failures:
         console.warn(failure.message)
-    console.tell(f"{out}: {len(store.scans)} scans, {len(store.positions)} slices")
+    console.tell(f"{out}: {count(len(store.scans), 'scan')}, {count(len(store.positions), 'slice')}")
     if failures:
         raise BadInput(
-            f"{len(failures)} of {len(opened)} scans could not be prepared (named above); the rest is in {out}"
+            f"{len(failures)} of {count(len(opened), 'scan')} could not be prepared (named above); the rest is in {out}"
         )

@@ -22,6 +22,7 @@ from unlesion.cli.options import (
     pick_device,
     workers,
 )
+from unlesion.wording import count
 
 if TYPE_CHECKING:
     from unlesion.prepare import PreparedStore
@@ -91,10 +92,12 @@ def command(
     held_out = opened.with_splits().select(split="val", label="healthy")
     save_healthy_gallery(detector, held_out, out, device=pick_device(device))
     page = build_report(out)
-    console.tell(f"{out}: trained in {detector.record['total_minutes']} minutes; look at {page}")
+    console.tell(f"{out}: trained in {count(detector.record['total_minutes'], 'minute')}; look at {page}")
     left_out = detector.record["left_out"]
     if left_out:
-        raise BadInput(f"{left_out} scans could not be used (named above); {out} rests on the others")
+        raise BadInput(
+            f"{count(left_out, 'scan')} could not be used (named above); {out} rests on the others"
+        )
 
 
 def source_words(

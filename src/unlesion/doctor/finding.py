@@ -6,6 +6,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from unlesion.wording import count
+
 Level = Literal["error", "warning", "note"]
 
 LEVELS: tuple[Level, ...] = ("error", "warning", "note")
@@ -57,9 +59,7 @@ class Finding:
             first = f"first: {first}"
         if self.of is None:
             return f"{self.what} ({first})"
-        return (
-            f"{len(self.where)} of {self.of} {self.unit}{'' if self.of == 1 else 's'}: {self.what} ({first})"
-        )
+        return f"{len(self.where)} of {count(self.of, self.unit)}: {self.what} ({first})"
 
     def to_json(self) -> dict[str, Any]:
         """As plain JSON."""

@@ -13,6 +13,7 @@ from unlesion.doctor.cohort import Examined
 from unlesion.doctor.finding import Finding, Level, by_severity
 from unlesion.errors import BadInput
 from unlesion.files import read_json
+from unlesion.wording import count
 
 if TYPE_CHECKING:
     from unlesion.detector import Detector
@@ -81,21 +82,21 @@ def _calibration(run: Path, detector: Detector) -> Iterator[Finding]:
             run,
             "run.not-calibrated",
             "warning",
-            "not calibrated: no thresholds, no p-values, no lesions",
+            "not calibrated: without thresholds nothing is decided about lesions, and there are no p-values",
             "use `unlesion calibrate` with healthy scans",
         )
         return
     # Where every modality has its own, the one with the fewest subjects says what can be relied on.
     modality, least = min(native.parts.items(), key=lambda part: part[1].n_subjects, default=("", native))
     supported = least.smallest_p <= DEFAULT_ALPHA
-    subjects = f"{least.n_subjects} healthy subject{'' if least.n_subjects == 1 else 's'}"
+    subjects = count(least.n_subjects, "healthy subject")
     subjects += f" of {modality}, the fewest of {len(native.parts)} modalities" if modality else ""
     yield Finding(
         code="run.calibration",
         level="note" if supported else "warning",
         where=(str(run),),
         of=1,
-        what=f"calibrated on {subjects} ({least.n_scans} scans): "
+        what=f"calibrated on {subjects} ({count(least.n_scans, 'scan')}): "
         f"no p-value below 1/{least.n_subjects + 1} = {least.smallest_p:.3g}"
         + ("" if supported else f", so nothing is flagged at alpha {DEFAULT_ALPHA:g}"),
         mend="nothing" if supported else "calibrate on more healthy subjects, or ask for a larger --alpha",

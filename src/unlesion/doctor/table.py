@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from unlesion.doctor.cohort import Examined
 from unlesion.doctor.examinations.confounds import Confound
 from unlesion.doctor.finding import LEVELS, Finding
+from unlesion.wording import count
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -111,14 +112,10 @@ def _confounds(rows: Sequence[Confound], tried: int) -> object:
 
 def _count(examined: Examined, what: str) -> str:
     counts = {level: sum(f.level == level for f in examined.findings) for level in LEVELS}
-    looked = (
-        f"{examined.scans} scan{'' if examined.scans == 1 else 's'} looked at; " if examined.scans else ""
-    )
+    looked = f"{count(examined.scans, 'scan')} looked at; " if examined.scans else ""
     if not any(counts.values()):
         return f"{what}: {looked}nothing wrong found"
-    words = ", ".join(
-        f"{count} {level}{'' if count == 1 else 's'}" for level, count in counts.items() if count
-    )
+    words = ", ".join(count(many, level) for level, many in counts.items() if many)
     if not counts["error"] and not counts["warning"]:
         words += ": nothing wrong found"
     return f"{what}: {looked}{words}"

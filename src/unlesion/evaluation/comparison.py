@@ -14,6 +14,7 @@ from unlesion.evaluation.metric import Interval
 from unlesion.evaluation.paired import SCHEMES, Scheme
 from unlesion.evaluation.stored import StoredEvaluation
 from unlesion.files import whole_file, write_json
+from unlesion.wording import count
 
 ROUNDS = 10_000
 
@@ -217,7 +218,7 @@ def _check_same_cohort(one: StoredEvaluation, two: StoredEvaluation) -> None:
         )
     if ours.get("evaluated") != theirs.get("evaluated"):
         raise BadInput(
-            f"{two.path}: rests on other scans, labels or regions of interest ({two.scans} scans, "
+            f"{two.path}: rests on other scans, labels or regions of interest ({count(two.scans, 'scan')}, "
             f"{two.voxels_count} voxels) than {one.path} ({one.scans} scans, {one.voxels_count} voxels); "
             "evaluate both on the same scans, with roi_path or the same recipe"
         )

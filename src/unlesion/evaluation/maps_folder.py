@@ -14,10 +14,11 @@ from unlesion.detection import healthy_names
 from unlesion.errors import BadInput
 from unlesion.evaluation.scan import EvaluatedScan
 from unlesion.files import read_json
-from unlesion.scans import Cohort, Entry, Scan
+from unlesion.scans import Cohort, Entry, Scan, sides_of
 from unlesion.scans.checks import check_same_grid
 from unlesion.scans.formats import read_array
 from unlesion.scoring import pool_map
+from unlesion.wording import count
 
 _ENDINGS = (".nii.gz", ".nii", ".npy")
 
@@ -55,7 +56,7 @@ class MapsFolder:
         if not self.entries:
             example = f"{self.maps}/{self.missing[0] if self.missing else 'KEY'}/anomaly.nii.gz (or .npy)"
             raise BadInput(
-                f"{self.maps}: no map for any of the {len(self.missing)} scans; expected {example}"
+                f"{self.maps}: no map for any of the {count(len(self.missing), 'scan')}; expected {example}"
             )
 
     def __len__(self) -> int:
@@ -95,6 +96,7 @@ class MapsFolder:
             healthy=np.stack(drawn) if len(drawn) == scan.channels else None,
             twin=scan.twin,
             spacing=scan.grid.spacing if scan.grid.spacing_known else None,
+            sides=sides_of(scan.grid),
             p_value=said.get("p_value"),
         )
 

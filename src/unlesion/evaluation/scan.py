@@ -40,6 +40,7 @@ class EvaluatedScan:
         twin: the true healthy counterpart, like `image`; or None.
         units: of prepared intensities; None: the 1st to 99th percentile inside the roi.
         spacing: mm along rows, columns, slices; None unknown.
+        sides: of the patient at the left and right edge of a slice, such as ("R", "L"); None unknown.
         assumed_width_mm: how long the longer side of a picture of unknown spacing is taken to be.
         p_value: of the native score, used where there is no calibration.
         modality: one name per channel; chooses the calibration where there are several.
@@ -60,6 +61,7 @@ class EvaluatedScan:
     twin: Floats | None = None
     units: Units | None = None
     spacing: tuple[float, float, float] | None = None
+    sides: tuple[str, str] | None = None
     assumed_width_mm: float = ASSUMED_WIDTH_MM
     p_value: float | None = None
     modality: tuple[str, ...] = ()

@@ -21,6 +21,7 @@ from unlesion.prepare.recipe import Recipe
 from unlesion.prepare.store import FORMAT, INDEX, VERSION, PreparedStore
 from unlesion.scans.cohort import Cohort
 from unlesion.scans.entry import Entry
+from unlesion.wording import count
 
 # Called once a scan is done: (done, total).
 Progress = Callable[[int, int], None]
@@ -152,7 +153,7 @@ def _gather(
         item = _fetch(out, mark, old, known)
         if shape and item.images.shape[1:] != shape:
             raise BadInput(
-                f"{entry.key}: {item.images.shape[1]} channels, other scans have {shape[0]}; "
+                f"{entry.key}: {count(int(item.images.shape[1]), 'channel')}, other scans have {shape[0]}; "
                 "choose scans alike with --where or --channels"
             )
         shape = item.images.shape[1:]

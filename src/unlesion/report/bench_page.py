@@ -9,8 +9,9 @@ from typing import Any
 
 from unlesion.report.curves import intervals
 from unlesion.report.files import read_rows, real
-from unlesion.report.numbers import count, plain
+from unlesion.report.numbers import plain
 from unlesion.report.page import write_page
+from unlesion.wording import count
 
 # Column of leaderboard.csv, heading, words, whether it may be drawn as the ranking metric.
 COLUMNS = (

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from unlesion.report.forest import Panel, forest, forest_width
-from unlesion.report.numbers import count, interval_of, look_up, number, percent, plain, value_of
+from unlesion.report.numbers import interval_of, look_up, number, percent, plain, value_of
+from unlesion.wording import count
 
 # Column of `by`, heading, what its groups are.
 TITLES = {

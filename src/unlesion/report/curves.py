@@ -11,6 +11,7 @@ import numpy as np
 from unlesion.report.colours import ACCENT, ANOMALOUS, HEALTHY, INK, LINE, MUTED
 from unlesion.report.numbers import interval_of, plain, value_of
 from unlesion.report.tiles import data_uri
+from unlesion.wording import count
 
 # Points beyond this many say nothing more on a small figure and weigh much.
 MOST_POINTS = 600
@@ -69,7 +70,8 @@ def precision_recall(
                 axes.annotate(
                     "threshold" if name == "native" else "",
                     (recall[at], precision[at]),
-                    xytext=(7, -11),
+                    # A point near the floor has the line of guessing below it, with its own words.
+                    xytext=(7, -11) if precision[at] > 0.2 else (7, 20),
                     textcoords="offset points",
                     color=colour,
                 )
@@ -146,7 +148,7 @@ def score_strips(
         low, high = float(everything.min()), float(everything.max())
         if low > 0 and high / low > 50:
             axes.set_xscale("log")
-        axes.set_yticks(range(len(groups)), [f"{n}\n({len(v)} scans)" for n, v, _ in groups])
+        axes.set_yticks(range(len(groups)), [f"{n}\n({count(len(v), 'scan')})" for n, v, _ in groups])
         axes.set(ylim=(-0.5, len(groups) - 0.3), xlabel="scan score (only its order means something)")
         axes.grid(visible=False, axis="y")
 

@@ -26,6 +26,7 @@ def cut_case(
     lesions: NDArray[np.bool_] | None = None,
     found: NDArray[np.bool_] | None = None,
     spacing: Sequence[float] = (1.0, 1.0, 1.0),
+    sides: tuple[str, str] | None = None,
     facts: Mapping[str, str] | None = None,
 ) -> GalleryCase:
     """One slice as a gallery case: cropped to the roi, shrunk to a tile's size, in display units.
@@ -43,6 +44,7 @@ def cut_case(
         lesions: like `anomaly`, annotated.
         found: like `anomaly`, what was found.
         spacing: mm along rows, columns (and slices).
+        sides: of the patient at the left and right edge; None unknown.
         facts: printed beside the case.
     """
     truth = None if lesions is None else lesions[:, :, at]
@@ -77,5 +79,6 @@ def cut_case(
         truth=mask(lesions),
         found=mask(found),
         spacing=(mm[0] * plane.shape[0] / size[0], mm[1] * plane.shape[1] / size[1]),
+        sides=sides,
         facts={**(facts or {}), **where},
     )

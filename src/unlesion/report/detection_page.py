@@ -12,10 +12,11 @@ from unlesion.errors import BadInput
 from unlesion.files import read_json
 from unlesion.report.curves import score_strips
 from unlesion.report.files import read_rows, real
-from unlesion.report.numbers import count, look_up, plain
+from unlesion.report.numbers import look_up, plain
 from unlesion.report.page import Budget, write_page
 from unlesion.report.tiles import data_uri
 from unlesion.report.words import calibration_in_words, p_in_words, p_short
+from unlesion.wording import count
 
 # A table of more rows than this is read in scores.csv.
 MOST_ROWS = 2000
@@ -62,7 +63,8 @@ def write_detection_page(
     subjects = int(subjects) if isinstance(subjects, int | float) else None
     parts = look_up(run or {}, "calibration.native.parts") or {}
     apart = {name: int(part["n_subjects"]) for name, part in parts.items()}
-    calibration = calibration_in_words(subjects, apart) if run else ""
+    # Without calibration the verdict says so.
+    calibration = calibration_in_words(subjects, apart) if subjects or apart else ""
     # With several modalities, that of a row is not known here, and so not how many its p-value rests on.
     subjects = None if apart else subjects
     good = sorted((r for r in rows if not r.get("problem")), key=_unusual)
@@ -82,6 +84,7 @@ def write_detection_page(
         calibration=calibration,
         found=found,
         shown=[item for item in found if item.preview],
+        unseen=[item for item in found if item.warnings and not item.preview],
         more=len(good) - len(found),
         has_warnings=any(item.warnings for item in found),
         bad=bad,
@@ -133,10 +136,22 @@ def _found(number: int, row: Mapping[str, str], folder: Path, subjects: int | No
         flagged={"True": "yes", "False": "no"}.get(row.get("flagged") or "", "–"),
         volume="–" if volume is None else plain(volume),
         components=row.get("components") or "–",
-        warnings=[words for words in (row.get("warnings") or "").split("; ") if words],
+        warnings=_warnings(row, folder),
         preview=preview,
         link=link,
     )
+
+
+def _warnings(row: Mapping[str, str], folder: Path) -> list[str]:
+    """A scan's warnings, each whole: the table joins them by what may also stand inside one."""
+    joined = row.get("warnings") or ""
+    place = folder / (row.get("key") or "") / "detection.json"
+    if joined and place.is_file() and place.resolve().is_relative_to(folder.resolve()):
+        found = read_json(place)
+        listed = found.get("warnings") if isinstance(found, dict) else None
+        if isinstance(listed, list) and listed:
+            return [str(words) for words in listed]
+    return [joined] if joined else []
 
 
 def _unusual(row: Mapping[str, str]) -> tuple[float, float, str]:
@@ -149,8 +164,9 @@ def _verdict(rows: Sequence[Mapping[str, str]], subjects: int | None) -> str:
         return "No scan could be used."
     judged = [row for row in rows if row.get("flagged") in ("True", "False")]
     flags = [row["flagged"] for row in judged]
-    least = p_in_words(real(rows[0].get("p_value")), subjects)
     alpha = real(judged[0].get("alpha")) if judged else None
+    if all(real(row.get("threshold")) is None and real(row.get("p_value")) is None for row in rows):
+        return f"{count(len(rows), 'scan')}. {calibration_in_words(None)}"
     if not flags or alpha is None:
         return f"{count(len(rows), 'scan')}, none of which can be flagged: the calibration does not allow it."
     flagged = flags.count("True")
@@ -158,7 +174,7 @@ def _verdict(rows: Sequence[Mapping[str, str]], subjects: int | None) -> str:
     return (
         f"{flagged} of {count(len(flags), 'scan')} flagged at {alpha:g}. If all were healthy, at most "
         f"{expected:.2g} would be on average. Most unusual: "
-        f"{rows[0].get('key')}; {least}."
+        f"{rows[0].get('key')}; {p_in_words(real(rows[0].get('p_value')), subjects)}."
         + (
             f" {count(len(rows) - len(judged), 'other scan')} could not be judged."
             if len(judged) < len(rows)

@@ -15,6 +15,7 @@ from unlesion.report.numbers import interval_of, look_up, number, percent, plain
 from unlesion.report.page import Budget, Group, group_of, scale_words, write_page
 from unlesion.report.provenance import provenance_of, repeat_evaluation
 from unlesion.report.words import calibration_in_words, evaluation_verdict, p_short
+from unlesion.wording import count
 
 GALLERY_WORDS: dict[Kind, tuple[str, str]] = {
     "lesion": (
@@ -30,6 +31,19 @@ GALLERY_WORDS: dict[Kind, tuple[str, str]] = {
     "false_alarm": (
         "Most false alarms",
         "Most healthy tissue above the threshold, beside lesions or in healthy scans.",
+    ),
+}
+
+# For scans in which nobody marked any lesion: these are chosen by their scores.
+UNMARKED_WORDS: dict[Kind, tuple[str, str]] = {
+    "lesion": ("Typical scans with lesions", "Nearest the median score; lesions are not annotated."),
+    "best": (
+        "Highest scores of scans with lesions",
+        "Lesions are not annotated: whether they were found is unknown.",
+    ),
+    "miss": (
+        "Lowest scores of scans with lesions",
+        "Lesions are not annotated: whether they were found is unknown.",
     ),
 }
 
@@ -77,7 +91,10 @@ def write_evaluation_page(
     budget = Budget()
     groups: dict[Kind, Group] = {}
     for kind, (title, words) in GALLERY_WORDS.items():
-        group = None if gallery is None else group_of(title, words, gallery.of(kind), budget)
+        cases = [] if gallery is None else gallery.of(kind)
+        if kind in UNMARKED_WORDS and cases and all(case.truth is None for case in cases):
+            title, words = UNMARKED_WORDS[kind]
+        group = group_of(title, words, cases, budget)
         if group is not None:
             groups[kind] = group
     return write_page(
@@ -136,17 +153,20 @@ def _of(metrics: Mapping[str, Any]) -> str:
 
 def _subtitle(metrics: Mapping[str, Any]) -> str:
     words = []
+    # Adjectives are the same for one and for many.
     names = {
-        "subjects": "subjects",
-        "scans": "scans",
-        "healthy": "healthy",
-        "anomalous": "with lesions",
-        "lesions": "lesions",
+        "subjects": ("subject", "subjects"),
+        "scans": ("scan", "scans"),
+        "healthy": ("healthy", "healthy"),
+        "anomalous": ("with lesions", "with lesions"),
+        "lesions": ("lesion", "lesions"),
     }
-    for name, noun in names.items():
+    for name, (one, many) in names.items():
         value = value_of(metrics, f"n.{name}")
         if value is not None:
-            words.append(f"{int(value):,} {noun}".replace(",", " "))
+            # "0 lesions" would read as a finding.
+            unmarked = name == "lesions" and value == 0 and value_of(metrics, "n.anomalous")
+            words.append("lesions not annotated" if unmarked else count(int(value), one, many))
     sign = metrics.get("sign")
     looking = {
         "both": "looks for brighter and darker",
@@ -166,7 +186,7 @@ def _headline(metrics: Mapping[str, Any]) -> list[dict[str, str]]:
     wanted = (
         ("voxel.ap", "voxel AP", "guessing: " + plain(value_of(metrics, "voxel.prevalence"))),
         ("voxel.dice_at_fpr.fpr_001", "Dice", "at the 1 % threshold"),
-        ("realised_fpr.fpr_001", "healthy voxels above it", "meant: 1 %"),
+        ("realised_fpr.fpr_001", "healthy voxels above threshold", "meant: 1 %"),
         ("image.auroc", "image AUROC", "chance: 0.5"),
     )
     shown = []

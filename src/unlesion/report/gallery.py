@@ -31,6 +31,7 @@ class GalleryCase:
         truth: (rows, columns) bool, the annotated lesions, or None where nobody marked any.
         found: (rows, columns) bool, what was found at the threshold, or None.
         spacing: mm of a pixel along rows and columns (equal numbers where unknown).
+        sides: of the patient at the left and right edge, such as ("R", "L"); None where nobody knows.
         facts: what is printed beside it, such as {"Dice": "0.61", "score": "1.32"}, in order.
     """
 
@@ -42,6 +43,7 @@ class GalleryCase:
     truth: NDArray[np.bool_] | None = None
     found: NDArray[np.bool_] | None = None
     spacing: tuple[float, float] = (1.0, 1.0)
+    sides: tuple[str, str] | None = None
     facts: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -66,7 +68,13 @@ class GalleryCase:
             np.savez_compressed(partial, **arrays)  # type: ignore[arg-type]
         write_json(
             Path(f"{stem}.json"),
-            {"key": self.key, "kind": self.kind, "spacing": list(self.spacing), "facts": self.facts},
+            {
+                "key": self.key,
+                "kind": self.kind,
+                "spacing": list(self.spacing),
+                "sides": None if self.sides is None else list(self.sides),
+                "facts": self.facts,
+            },
         )
 
     @classmethod
@@ -97,6 +105,8 @@ class GalleryCase:
                 truth=masks.get("truth"),
                 found=masks.get("found"),
                 spacing=(float(words["spacing"][0]), float(words["spacing"][1])),
+                # Older galleries do not say.
+                sides=(str(words["sides"][0]), str(words["sides"][1])) if words.get("sides") else None,
                 facts={str(name): str(value) for name, value in words["facts"].items()},
             )
         except (OSError, ValueError, KeyError, TypeError, IndexError, AttributeError) as error:

@@ -72,11 +72,6 @@ def percent(share: float | None) -> str:
     return f"{value:.2g}\u00a0%" if value < 10 else f"{value:.0f}\u00a0%"
 
 
-def count(many: int, what: str) -> str:
-    """A count with its noun: "1 scan", "12 subjects"."""
-    return f"{many:,} {what}{'' if many == 1 else 's'}".replace(",", " ")
-
-
 def leaves(metrics: Any, place: str = "") -> Iterator[str]:
     """The places of all metrics in nested mappings."""
     if not isinstance(metrics, Mapping):

@@ -11,8 +11,9 @@ from unlesion.files import write_text
 from unlesion.report.colours import FOUND, TRUTH, css_gradient
 from unlesion.report.gallery import Gallery, GalleryCase
 from unlesion.report.numbers import number, percent, plain
-from unlesion.report.tiles import contour_tile, data_uri, grey_tile, map_tile, png, tile_size
-from unlesion.report.words import NOTICE, p_in_words
+from unlesion.report.tiles import contour_tile, data_uri, grey_tile, map_tile, mark_sides, png, tile_size
+from unlesion.report.words import NOTICE, p_in_words, sides_in_words
+from unlesion.wording import count
 
 # A page is refused beyond this size; pictures stop well before.
 MOST_BYTES = 10_000_000
@@ -76,7 +77,13 @@ def render(template: str, **content: Any) -> str:
     environment.filters.update(
         plain=plain, percent=percent, number=number, in_words=p_in_words, breakable=breakable
     )
-    common = {"notice": NOTICE, "gradient": css_gradient(), "truth_colour": TRUTH, "found_colour": FOUND}
+    common = {
+        "count": count,
+        "notice": NOTICE,
+        "gradient": css_gradient(),
+        "truth_colour": TRUTH,
+        "found_colour": FOUND,
+    }
     return environment.get_template(template).render({**common, **content})
 
 
@@ -91,7 +98,7 @@ def breakable(key: str) -> Any:
 def strip_of(case: GalleryCase) -> Strip:
     """The tiles of a case: scan, pseudo-healthy, map, outlines."""
     size = tile_size(case.image.shape, spacing=case.spacing)
-    tiles = [("scan", grey_tile(case.image, size))]
+    tiles = [("scan", mark_sides(grey_tile(case.image, size), case.sides))]
     if case.healthy is not None:
         tiles.append(("pseudo-healthy", grey_tile(case.healthy, size)))
     tiles.append(("anomaly map", map_tile(case.anomaly, size)))
@@ -116,12 +123,23 @@ def group_of(title: str, words: str, cases: Iterable[GalleryCase], budget: Budge
 
 
 def scale_words(gallery: Gallery | None) -> dict[str, str] | None:
-    """What is printed at the colour bar."""
+    """What is printed at the colour bar, and which side of a picture is which."""
     if gallery is None:
         return None
+    return {
+        "name": "threshold ",
+        "above": "above the threshold",
+        **_scale(gallery),
+        "sides": sides_in_words(case.sides for case in gallery.cases),
+    }
+
+
+def _scale(gallery: Gallery) -> dict[str, str]:
     middle = plain(gallery.threshold)
     if not gallery.calibrated:
         return {
+            "name": "",
+            "above": "above the middle of the scale, which is no threshold",
             "middle": middle,
             "top": plain(2 * gallery.threshold),
             "words": "Not calibrated: the middle of the scale is the 99th percentile of the first scan's map.",

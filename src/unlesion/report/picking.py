@@ -77,6 +77,7 @@ class GalleryBuilder:
         p_value: float | None = None,
         dice: float | None = None,
         spacing: Sequence[float] = (1.0, 1.0, 1.0),
+        sides: tuple[str, str] | None = None,
         modality: Sequence[str] = (),
     ) -> None:
         """Look at a scan.
@@ -98,6 +99,7 @@ class GalleryBuilder:
             p_value: of the scan; printed.
             dice: as measured, printed and ranked by; by default of `found`.
             spacing: mm along rows, columns, slices.
+            sides: of the patient at the left and right edge of a slice; None unknown.
             modality: one name per channel.
         """
         if self.threshold is None:
@@ -128,6 +130,7 @@ class GalleryBuilder:
                 window=window,
                 threshold=threshold,
                 spacing=spacing,
+                sides=sides,
                 facts=facts,
             )
 
@@ -177,6 +180,7 @@ class GalleryBuilder:
             p_value=scan.p_value if row is None else row.get("p_value"),
             dice=None if row is None else row.get("dice"),
             spacing=scan.spacing or (1.0, 1.0, 1.0),
+            sides=scan.sides,
             modality=scan.modality,
         )
 
@@ -189,7 +193,11 @@ class GalleryBuilder:
                 middle = float(np.median(self._quality[kind]))  # type: ignore[index]
                 kept = sorted(kept, key=lambda item: (abs(item.quality - middle), item.case.key))[: self.each]
                 kept = sorted(kept, key=lambda item: item.case.key)
-            chosen += [as_kind(item.case, kind) for item in kept if item.rank > 0 or kind != "false_alarm"]  # type: ignore[arg-type]
+            chosen += [
+                as_kind(item.case, kind)
+                for item in kept
+                if item.rank > 0 or kind not in ("best", "false_alarm")
+            ]  # type: ignore[arg-type]
         # A case is shown once: under the extreme it stands for rather than as a typical one.
         extremes = {case.key for case in chosen if case.kind in ("best", "miss", "false_alarm")}
         shown = [c for c in chosen if c.kind not in ("lesion", "healthy") or c.key not in extremes]
@@ -223,12 +231,13 @@ class GalleryBuilder:
         facts = {}
         if anomalous and pathology and pathology != "none":
             facts["finding"] = pathology
-        if anomalous and marked:
+        # Without calibration there is no threshold that anything could be found at.
+        if self.calibrated and anomalous and marked:
             facts["Dice"] = f"{numbers.dice:.2f}"
             facts["lesion found"] = percent(numbers.recall)
-        facts["false alarms" if anomalous else "above threshold"] = f"{percent(numbers.false_share)} of roi"
-        if anomalous and not marked:
-            facts.pop("false alarms")
+        if self.calibrated and (marked or not anomalous):
+            name = "false alarms" if anomalous else "above threshold"
+            facts[name] = f"{percent(numbers.false_share)} of roi"
         if score is not None:
             facts["score"] = f"{score:.3g}"
         if p_value is not None:

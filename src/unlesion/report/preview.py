@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,8 +15,10 @@ from unlesion.report.colours import INK, LINE, MUTED, TOP, colour_map
 from unlesion.report.cutting import cut_case
 from unlesion.report.gallery import GalleryCase
 from unlesion.report.slices import choose_slices
-from unlesion.report.tiles import contour_tile, font, grey_tile, map_tile, tile_size
-from unlesion.report.words import NOTICE, p_in_words
+from unlesion.report.tiles import contour_tile, font, grey_tile, map_tile, mark_sides, tile_size
+from unlesion.report.words import NOTICE, UNDECIDED, p_in_words, sides_in_words
+from unlesion.scans import sides_of
+from unlesion.wording import count
 
 if TYPE_CHECKING:
     from unlesion.calibration import Calibration
@@ -55,6 +58,7 @@ def write_preview(
     low_high = window or _window(scan.voxels[0], detection.roi)
     chosen = choose_slices(anomaly=detection.anomaly, roi=detection.roi, count=slices)
     region = np.broadcast_to(detection.roi.any(axis=2, keepdims=True), detection.roi.shape)
+    sides = sides_of(scan.grid)
     cases = [
         cut_case(
             key=scan.key,
@@ -67,24 +71,43 @@ def write_preview(
             window=low_high,
             threshold=unit,
             healthy=detection.healthy,
-            found=detection.lesions,
+            # Without a threshold nothing was looked for: no empty outlines that read as "nothing found".
+            found=None if detection.threshold is None else detection.lesions,
             spacing=scan.grid.spacing,
+            sides=sides,
         )
         for at in chosen
     ]
     subjects = None if calibration is None else calibration.n_subjects
     lines = [_summary(detection), p_in_words(detection.p_value, subjects)]
-    lines += [f"! {warning}" for warning in detection.warnings[:2]]
+    lines = lines if detection.threshold is not None else [lines[0], UNDECIDED]
     labels = [f"slice {at + 1} of {scan.grid.shape[2]}" for at in chosen] if len(chosen) > 1 else []
-    picture = draw_preview(cases, title=scan.key, lines=lines, labels=labels, fixed=fixed)
+    picture = draw_preview(
+        cases, title=scan.key, lines=lines, warnings=detection.warnings, labels=labels, fixed=fixed
+    )
     with whole_file(Path(path)) as partial:
         picture.save(partial, "PNG", optimize=True)
 
 
 def draw_preview(
-    cases: list[GalleryCase], *, title: str, lines: list[str], labels: list[str], fixed: bool = True
+    cases: list[GalleryCase],
+    *,
+    title: str,
+    lines: list[str],
+    labels: list[str],
+    warnings: Sequence[str] = (),
+    fixed: bool = True,
 ) -> Image.Image:
-    """The picture: a column per slice (a row of tiles for a single one), text above, the scale below."""
+    """The picture: a column per slice (a row of tiles for a single one), text above, the scale below.
+
+    Args:
+        cases: one a slice.
+        title: the scan's name; cut off where it is too long.
+        lines: what was found.
+        labels: one a slice, for several.
+        warnings: all of them are written out, in as many lines as they need.
+        fixed: whether colours end at twice the threshold, the same for all scans.
+    """
     side = 256 if len(cases) == 1 else 176
     size = tile_size(cases[0].image.shape, spacing=cases[0].spacing, side=side)
     strips = [_strip(case, size) for case in cases]
@@ -93,17 +116,20 @@ def draw_preview(
     columns, rows = (len(names), 1) if flat else (len(cases), len(names))
     left = EDGE if flat else EDGE + 112
     line = 19
-    top = EDGE + 26 + line * len(lines) + 12 + 18
     width = max(left + columns * (size[1] + GAP) - GAP + EDGE, 620)
-    height = top + rows * (size[0] + GAP) + 58
+    text = [(part, INK) for words in lines for part in _wrapped(words, width - 2 * EDGE, 13)]
+    for warning in warnings:
+        text += [(part, MUTED) for part in _wrapped(f"! {warning}", width - 2 * EDGE, 13)]
+    top = EDGE + 26 + line * len(text) + 12 + 18
+    sides = sides_in_words(case.sides for case in cases)
+    height = top + rows * (size[0] + GAP) + (74 if sides else 58)
     picture = Image.new("RGB", (width, height), "white")
     pen = ImageDraw.Draw(picture)
     pen.text((EDGE, EDGE), _fitting(title, width - 2 * EDGE, 17), fill=INK, font=font(17))
-    for number, words in enumerate(lines):
-        words = _fitting(words, width - 2 * EDGE, 13)
-        pen.text((EDGE, EDGE + 27 + line * number), words, fill=INK if number < 2 else MUTED, font=font(13))
-    for number, text in enumerate(names if flat else labels):
-        pen.text((left + number * (size[1] + GAP), top - 17), text, fill=MUTED, font=font(11))
+    for number, (words, ink) in enumerate(text):
+        pen.text((EDGE, EDGE + 27 + line * number), words, fill=ink, font=font(13))
+    for number, label in enumerate(names if flat else labels):
+        pen.text((left + number * (size[1] + GAP), top - 17), label, fill=MUTED, font=font(11))
     for across, strip in enumerate(strips):
         for down, (name, tile) in enumerate(strip):
             x, y = (down, 0) if flat else (across, down)
@@ -111,16 +137,18 @@ def draw_preview(
             if not flat and across == 0:
                 pen.text((EDGE, top + y * (size[0] + GAP) + 2), name, fill=MUTED, font=font(12))
     _scale(picture, pen, left, top + rows * (size[0] + GAP) + 8, fixed=fixed)
+    pen.text((EDGE, height - 36), sides, fill=MUTED, font=font(11))
     pen.text((EDGE, height - 20), NOTICE, fill=MUTED, font=font(11))
     return picture
 
 
 def _strip(case: GalleryCase, size: tuple[int, int]) -> list[tuple[str, Image.Image]]:
-    tiles = [("scan", grey_tile(case.image, size))]
+    tiles = [("scan", mark_sides(grey_tile(case.image, size), case.sides))]
     if case.healthy is not None:
         tiles.append(("pseudo-healthy", grey_tile(case.healthy, size)))
     tiles.append(("anomaly map", map_tile(case.anomaly, size)))
-    tiles.append(("found", contour_tile(case.image, size, found=case.found)))
+    if case.found is not None:
+        tiles.append(("found", contour_tile(case.image, size, found=case.found)))
     return tiles
 
 
@@ -130,7 +158,8 @@ def _scale(picture: Image.Image, pen: ImageDraw.ImageDraw, x: int, y: int, *, fi
     bar = np.tile(colour_map(np.linspace(0.0, TOP, width)), (10, 1, 1))
     picture.paste(Image.fromarray(bar, "RGB"), (x, y))
     pen.rectangle((x - 1, y - 1, x + width, y + 10), outline=LINE)
-    pen.line((x + width // 2, y - 3, x + width // 2, y + 12), fill=INK)
+    if fixed:
+        pen.line((x + width // 2, y - 3, x + width // 2, y + 12), fill=INK)
     words = (
         "map: 0 to twice the threshold (tick), which 1 % of healthy voxels exceed; the same for all scans"
         if fixed
@@ -146,8 +175,7 @@ def _summary(detection: Detection) -> str:
         words.append(f"{state} at {detection.alpha:g}")
     if detection.threshold is not None:
         volume = "" if detection.volume_ml is None else f", {detection.volume_ml:.3g} ml"
-        parts = detection.components
-        words.append(f"{parts} region{'' if parts == 1 else 's'} above the threshold{volume}")
+        words.append(f"{count(detection.components or 0, 'region')} above the threshold{volume}")
     return "  ·  ".join(words)
 
 
@@ -156,6 +184,21 @@ def _window(image: NDArray[np.float32], roi: NDArray[np.bool_]) -> tuple[float, 
     low, high = np.percentile(inside, [1.0, 99.5])
     # Background is drawn black even where the roi's darkest tissue is brighter than it.
     return min(float(low), max(float(image.min()), 0.0)), float(high)
+
+
+def _wrapped(text: str, width: int, points: int) -> list[str]:
+    """A text in as many lines as it needs; words longer than a line are cut into pieces."""
+    lines: list[str] = []
+    for word in text.split():
+        if lines and font(points).getlength(f"{lines[-1]} {word}") <= width:
+            lines[-1] += f" {word}"
+            continue
+        lines.append("")
+        for letter in word:
+            if font(points).getlength(lines[-1] + letter) > width:
+                lines.append("")
+            lines[-1] += letter
+    return lines
 
 
 def _fitting(text: str, width: int, points: int) -> str:

@@ -9,10 +9,11 @@ from typing import Any
 from unlesion.report.curves import RATES, score_strips, training_history
 from unlesion.report.files import read_rows
 from unlesion.report.gallery import Gallery
-from unlesion.report.numbers import count, look_up, percent, plain
+from unlesion.report.numbers import look_up, percent, plain
 from unlesion.report.page import Budget, group_of, scale_words, write_page
 from unlesion.report.provenance import settings_in_words, steps_in_words
 from unlesion.report.words import calibration_in_words
+from unlesion.wording import count
 
 
 def write_run_page(
@@ -44,7 +45,7 @@ def write_run_page(
     return write_page(
         path,
         "run.html.j2",
-        title=f"Run {name}".strip() + (f": {method['name']}" if method.get("name") else ""),
+        title=(f"Run “{name}”" if name else "Run") + (f": {method['name']}" if method.get("name") else ""),
         subtitle=_subtitle(run),
         verdict=_verdict(run),
         warnings=_warnings(run),
@@ -120,6 +121,9 @@ def _scores(run: Mapping[str, Any]) -> list[float]:
 def _warnings(run: Mapping[str, Any]) -> list[str]:
     record = run.get("record") or {}
     found = [str(words) for words in record.get("warnings") or []]
+    left_out = record.get("left_out")
+    if isinstance(left_out, int) and left_out:
+        found.append(f"{count(left_out, 'scan')} could not be used; unlesion.log says why.")
     subjects = record.get("healthy_subjects")
     if isinstance(subjects, int) and subjects < 10:
         found.append(
@@ -166,7 +170,7 @@ def _learnt(run: Mapping[str, Any]) -> list[tuple[str, str]]:
     pairs = [
         ("cohort", record.get("cohort_name")),
         ("its digest", record.get("cohort")),
-        ("budget", f"{minutes:g} minutes" if isinstance(minutes, int | float) else None),
+        ("budget", count(minutes, "minute") if isinstance(minutes, int | float) else None),
         ("time spent learning", f"{seconds / 60:.1f} minutes" if isinstance(seconds, int | float) else None),
         ("steps", steps_in_words(record.get("steps"))),
         ("images per second", plain(speed) if isinstance(speed, int | float) else None),

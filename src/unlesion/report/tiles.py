@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageFont
+from PIL import Image, ImageDraw, ImageFont
 
 from unlesion.report.colours import FOUND, TRUTH, colour_map, rgb
 
@@ -57,6 +57,32 @@ def contour_tile(
         if mask is not None and mask.any():
             drawn[_outline(mask, size)] = rgb(code)
     return Image.fromarray(drawn, "RGB")
+
+
+def mark_sides(tile: Image.Image, sides: tuple[str, str] | None) -> Image.Image:
+    """The tile with a letter in each upper corner for the patient's side there; as it is where None.
+
+    Args:
+        tile: a picture of a slice.
+        sides: such as ("R", "L"), see `unlesion.scans.sides_of`.
+    """
+    if sides is None:
+        return tile
+    marked = tile.copy()
+    pen = ImageDraw.Draw(marked)
+    edge, points = 3, max(10, tile.width // 16)
+    for letter, x, anchor in ((sides[0], edge, "la"), (sides[1], tile.width - edge, "ra")):
+        # Legible on bright tissue too.
+        pen.text(
+            (x, edge),
+            letter,
+            fill="white",
+            font=font(points),
+            anchor=anchor,
+            stroke_width=1,
+            stroke_fill="black",
+        )
+    return marked
 
 
 def png(picture: Image.Image) -> bytes:

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
-from unlesion.report.numbers import count, interval_of, number, percent, value_of
+from unlesion.report.numbers import interval_of, number, percent, value_of
+from unlesion.wording import count
 
 NOTICE = "For research use only; not a medical device."
+
+# Where a run has no calibration; an empty mask must not read as a finding.
+UNDECIDED = "Not calibrated: without a threshold nothing is decided, neither that there are lesions nor that there are none."
+
+_SIDES = {"R": "right", "L": "left", "A": "front", "P": "back", "S": "head", "I": "feet"}
 
 
 def p_short(p: float) -> str:
@@ -55,20 +61,35 @@ def calibration_in_words(n_subjects: int | None, apart: Mapping[str, int] | None
     """
     if n_subjects and apart:
         each = (
-            f"{name} on {count(number, 'healthy subject')} (no p-value below 1/{number + 1} = {p_short(1 / (number + 1))})"
+            f"{name} on {count(number, 'healthy subject')} (no p-value below 1/{number + 1} = {1 / (number + 1):.3g})"
             for name, number in apart.items()
         )
         return f"Each modality is calibrated by itself, {', '.join(each)}; a scan is held against those of its own."
     if not n_subjects:
-        return 'Not calibrated: there are no thresholds and no p-values. Use "unlesion calibrate".'
+        return f'{UNDECIDED} There are no p-values either. Use "unlesion calibrate".'
     few = f"{count(n_subjects, 'healthy subject')} that nothing was learnt from"
-    smallest = f"no p-value can be below 1/{n_subjects + 1} = {p_short(1 / (n_subjects + 1))}"
+    smallest = f"no p-value can be below 1/{n_subjects + 1} = {1 / (n_subjects + 1):.3g}"
     if n_subjects < 19:
         return (
             f"Calibrated on {few}: {smallest}, so that flagging at most 5 % of healthy subjects needs 19 of "
             'them or more. Calibrate on more with "unlesion calibrate".'
         )
     return f"Calibrated on {few}: {smallest}."
+
+
+def sides_in_words(sides: Iterable[tuple[str, str] | None]) -> str:
+    """What the letters at the edges of pictures mean; "" where no picture has any.
+
+    Args:
+        sides: of each picture, see `unlesion.scans.sides_of`.
+    """
+    drawn = list(sides)
+    known = list(dict.fromkeys(pair for pair in drawn if pair is not None))
+    if not known:
+        return ""
+    parts = [f"{a} and {b} are the patient's {_SIDES[a]} and {_SIDES[b]}" for a, b in known]
+    unknown = " A scan without letters does not say which side is which." if None in drawn else ""
+    return f"Letters on a scan: {', '.join(parts)}.{unknown}"
 
 
 def evaluation_verdict(metrics: Mapping[str, Any]) -> str:
@@ -91,7 +112,9 @@ def evaluation_verdict(metrics: Mapping[str, Any]) -> str:
         )
     realised = value_of(metrics, "realised_fpr.fpr_001")
     if realised is not None:
-        parts.append(f"{percent(realised)} of the voxels of healthy test scans really exceed it")
+        # Without masks there is no Dice, and so no threshold that "it" could mean.
+        it = "it" if dice is not None else "the threshold meant to be exceeded by 1 % of them"
+        parts.append(f"{percent(realised)} of the voxels of healthy test scans really exceed {it}")
     auroc = value_of(metrics, "image.auroc")
     if auroc is not None:
         parts.append(
@@ -115,7 +138,7 @@ def _caution(metrics: Mapping[str, Any]) -> str:
     ci = (metrics.get("image") or {}).get("auroc") if isinstance(metrics.get("image"), Mapping) else None
     low_high = ci.get("ci") if isinstance(ci, Mapping) else None
     if low_high and low_high[0] <= 0.5 <= low_high[1]:
-        return " The interval of the last includes 0.5: as far as these scans tell, it may be chance."
+        return " The interval of that probability includes 0.5: as far as these scans tell, it may be chance."
     return ""
 
 

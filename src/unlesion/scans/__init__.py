@@ -7,6 +7,7 @@ from unlesion.scans.entry import Entry
 from unlesion.scans.grid import CANONICAL_AXES, Grid
 from unlesion.scans.reading import read_mask, read_scan
 from unlesion.scans.scan import Scan
+from unlesion.scans.sides import sides_of
 from unlesion.scans.writing import write_binary, write_float, write_picture
 
 __all__ = [
@@ -17,6 +18,7 @@ __all__ = [
     "Scan",
     "read_mask",
     "read_scan",
+    "sides_of",
     "write_binary",
     "write_float",
     "write_picture",

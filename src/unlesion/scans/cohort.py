@@ -19,6 +19,7 @@ from unlesion.scans.manifest import Table, entries_of, read_rows
 from unlesion.scans.selection import join_channels, rows_where
 from unlesion.scans.series_rows import table_of_series
 from unlesion.scans.splits import check_splits, split_by_subject
+from unlesion.wording import count
 
 MANIFEST = "manifest.csv"
 
@@ -169,12 +170,12 @@ def _table(source: Path) -> tuple[Table, Path]:
 def _notes(source: Path, path: Path, entries: Sequence[Entry]) -> tuple[str, ...]:
     notes = []
     if source.is_dir() and path.name == MANIFEST and not path.is_file():
-        count = len({entry.subject for entry in entries})
-        if count < len(entries):
+        subjects = len({entry.subject for entry in entries})
+        if subjects < len(entries):
             read = any(entry.series for entry in entries)
             origin = "patient identifiers in DICOM headers" if read else "the names of the first folders"
             notes.append(
-                f"{source}: {len(entries)} images of {count} subjects, taken from {origin}; a manifest can say "
+                f"{source}: {count(len(entries), 'image')} of {count(subjects, 'subject')}, taken from {origin}; a manifest can say "
                 "otherwise"
             )
     odd = sorted({entry.split for entry in entries if entry.split} - {"train", "val", "test"})

@@ -16,6 +16,7 @@ from unlesion.scans.checks import reason
 from unlesion.scans.entry import Entry, Label
 from unlesion.scans.formats import dicom, ending_of, without_ending
 from unlesion.scans.reading import parse_spacing
+from unlesion.wording import count
 
 LABELS = ("healthy", "anomalous")
 
@@ -72,7 +73,7 @@ def read_rows(path: Path) -> tuple[tuple[str, ...], list[Row]]:
             continue
         if len(fields) != len(columns):
             raise BadInput(
-                f"{path}: row {number} has {len(fields)} values for {len(columns)} columns; "
+                f"{path}: row {number} has {count(len(fields), 'value')} for {count(len(columns), 'column')}; "
                 "put values that hold a comma in quotes"
             )
         values = {name: field.strip() for name, field in zip(columns, fields, strict=True) if name}

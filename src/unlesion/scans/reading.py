@@ -16,6 +16,7 @@ from unlesion.scans.formats import notes, read_array, without_ending
 from unlesion.scans.formats.unplaced import with_spacing
 from unlesion.scans.grid import Grid
 from unlesion.scans.scan import Scan
+from unlesion.wording import count
 
 AnyPath = str | PathLike[str]
 
@@ -65,7 +66,9 @@ def read_scan(
         raise BadInput("no image was named; give a path, or one a channel")
     names = (modality,) if isinstance(modality, str) else tuple(modality)
     if names and len(names) != len(paths):
-        raise BadInput(f"{paths[0]}: {len(paths)} channels but {len(names)} modalities; name one a channel")
+        raise BadInput(
+            f"{paths[0]}: {count(len(paths), 'channel')} but {count(len(names), 'modality', 'modalities')}; name one a channel"
+        )
     if position is not None and not 0 <= position <= 1:
         raise BadInput(f"{paths[0]}: position {position:g} is not between 0 (lowest) and 1 (highest)")
 
@@ -146,7 +149,9 @@ def _read_channels(
 
 def _read_twin(paths: list[Path], grid: Grid, channels: int, volume: int | None) -> NDArray[np.float32]:
     if len(paths) != channels:
-        raise BadInput(f"{paths[0]}: {len(paths)} twin images for {channels} channels; name one a channel")
+        raise BadInput(
+            f"{paths[0]}: {count(len(paths), 'twin image')} for {count(channels, 'channel')}; name one a channel"
+        )
     voxels = np.empty((channels, *grid.shape), dtype=np.float32)
     for index, path in enumerate(paths):
         values, own = read_array(path, volume=volume)

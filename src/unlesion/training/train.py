@@ -204,6 +204,7 @@ def train(
     record["healthy_scans"] = len({int(store.slice_scan[i]) for i in indices})
     record["healthy_subjects"] = len({store.scans[int(store.slice_scan[i])]["subject"] for i in indices})
     record["slices"] = len(indices)
+    record["warnings"] = list(cohort.warnings)
     record.update(
         _learn(the_method, network, source, training, out, seed, minutes, steps, resume, device, bars)
     )

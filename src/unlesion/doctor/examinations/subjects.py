@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 
 from unlesion.doctor.examination import Seen, Tabular, rows_with, subjects_of
 from unlesion.doctor.finding import Finding
+from unlesion.wording import count
 
 SPLITS = ("train", "val", "test")
 
@@ -73,7 +74,7 @@ class Numbers(Tabular):
                     code=f"subjects.few-{label}-to-test",
                     level="note",
                     where=testing,
-                    what=f"only {_many(len(testing), f'{label} subject')} in split 'test': "
+                    what=f"only {count(len(testing), f'{label} subject')} in split 'test': "
                     f"below {FEWEST_FOR_INTERVALS} metrics have no interval",
                     mend="add subjects, or read the numbers as cases and not as rates",
                     unit="subject",
@@ -93,9 +94,9 @@ class Numbers(Tabular):
                 for label in ("healthy", "anomalous")
             }
             said = [
-                _many(count, f"{label} subject")
-                for label, count in counts.items()
-                if 0 < count < FEWEST_FOR_INTERVALS
+                count(many, f"{label} subject")
+                for label, many in counts.items()
+                if 0 < many < FEWEST_FOR_INTERVALS
             ]
             if said:
                 few[source] = f"{' and '.join(said)} in split 'test'"
@@ -111,8 +112,8 @@ class Numbers(Tabular):
                 unit="source",
             )
 
-    def _calibration(self, count: int) -> Iterable[Finding]:
-        if count == 0:
+    def _calibration(self, many: int) -> Iterable[Finding]:
+        if many == 0:
             yield Finding(
                 code="subjects.none-to-calibrate",
                 level="warning",
@@ -121,15 +122,15 @@ class Numbers(Tabular):
                 mend="add healthy subjects to 'val', or use `unlesion calibrate`",
                 value=0.0,
             )
-        elif count < FEWEST_TO_CALIBRATE:
+        elif many < FEWEST_TO_CALIBRATE:
             yield Finding(
                 code="subjects.few-to-calibrate",
-                level="warning" if count < FEWEST_FOR_INTERVALS else "note",
+                level="warning" if many < FEWEST_FOR_INTERVALS else "note",
                 where=(),
-                what=f"{_many(count, 'healthy subject')} in split 'val': "
-                f"no p-value below 1/{count + 1} = {1 / (count + 1):.3g}",
+                what=f"{count(many, 'healthy subject')} in split 'val': "
+                f"no p-value below 1/{many + 1} = {1 / (many + 1):.3g}",
                 mend=f"add healthy subjects ({FEWEST_TO_CALIBRATE} support --alpha 0.05), or ask for a larger --alpha",
-                value=1 / (count + 1),
+                value=1 / (many + 1),
             )
 
 
@@ -205,7 +206,3 @@ class SickSources(Tabular):
                 unit="subject",
                 value=len(apart) / of,
             )
-
-
-def _many(count: int, what: str) -> str:
-    return f"{count} {what}{'' if count == 1 else 's'}"

@@ -24,6 +24,7 @@ from unlesion.phantom.implant.plan import Implant, Sizes, plan_implants
 from unlesion.prepare import Failure
 from unlesion.progress import Bars, silent, track
 from unlesion.scans import Cohort, Entry, Scan
+from unlesion.wording import count
 
 # Raised whenever the same seed would give other voxels; implants of another generator are made anew.
 GENERATOR = 2
@@ -100,7 +101,7 @@ def write_implants(
             failures.append(Failure(key=entry.key, message=str(error)))
     if not rows:
         raise BadInput(
-            f"{cohort.name}: none of {len(failures)} scans can be used; the first: {failures[0].message}"
+            f"{cohort.name}: none of {count(len(failures), 'scan')} can be used; the first: {failures[0].message}"
         )
     there = {row["original"] for row in rows}
     jobs: list[Job] = [

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from unlesion.errors import BadInput
 from unlesion.scans.checks import reason
+from unlesion.wording import count
 
 PARTICIPANTS = "participants.tsv"
 
@@ -84,7 +85,7 @@ def _rows(path: Path, first: str) -> list[tuple[int, dict[str, str]]]:
             continue
         if len(fields) != len(columns):
             raise BadInput(
-                f"{path}: row {number} has {len(fields)} values for {len(columns)} columns; separate them with tabs"
+                f"{path}: row {number} has {count(len(fields), 'value')} for {count(len(columns), 'column')}; separate them with tabs"
             )
         values = {name: text.strip() for name, text in zip(columns, fields, strict=True) if name}
         found.append((number, {name: "" if text in _MISSING else text for name, text in values.items()}))
