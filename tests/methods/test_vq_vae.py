@@ -83,6 +83,17 @@ def test_a_plain_beginning_passes_features_by_the_codebook() -> None:
     assert not torch.equal(network.codebook.vectors, before)
 
 
+def test_what_is_drawn_first_is_drawn_with_codes_that_are_features() -> None:
+    """Random ones threw off a decoder that had learnt: from then on it drew one grey disc for every T1 slice."""
+    method, batch = tiny("vq-vae", plain=0.5), blob_batch(4)
+    network = built(method).train()
+    assert isinstance(network, VQVAENetwork)
+    features = network.encoder(batch.images * batch.roi)
+    (phase,) = method.stages()[0].phases
+    found = phase.loss(network, batch, StepContext(generator=generator(), progress=0.5, step=0))
+    assert float(found["commitment"].detach()) < 0.5 * float(features.detach().var())
+
+
 def test_averaged_weights_have_an_averaged_codebook() -> None:
     network = built(tiny("vq-vae"))
     assert isinstance(network, VQVAENetwork)

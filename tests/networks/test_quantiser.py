@@ -64,6 +64,11 @@ def test_the_codebook_starts_far_apart_and_idle_vectors_start_anew() -> None:
     centres = torch.tensor([[0.0, 0.0], [9.0, 0.0], [0.0, 9.0], [9.0, 9.0]])
     features = (centres.repeat(20, 1) + 0.01 * random(80, 2)).T[None]
     codebook = Codebook(4, 2, decay=0.5)
+    assert not codebook.started
+    codebook.start(features, generator=generator())
+    assert codebook.started
+    # Each vector is a feature already, before anything has been averaged.
+    assert torch.cdist(codebook.vectors, as_rows(features)).amin(1).max() < 1e-2
     codebook.learn(features, codebook(features), generator=generator())
     assert sorted(codebook(features).flatten().bincount(minlength=4).tolist()) == [20] * 4
     with torch.no_grad():

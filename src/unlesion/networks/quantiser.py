@@ -41,27 +41,30 @@ class Codebook(nn.Module):
         """Numbers of vectors (B, ...) to the vectors, (B, D, ...) float32."""
         return self.vectors.detach()[tokens].movedim(-1, 1)
 
+    @property
+    def started(self) -> bool:
+        """Whether the vectors mean something: they have been put on features."""
+        return float(self.counts.sum()) > 0
+
+    @torch.no_grad()
+    def start(self, features: Tensor, *, generator: torch.Generator) -> None:
+        """Put all vectors on features (B, D, ...), each far from those already chosen."""
+        self._start(torch.ones_like(self.counts, dtype=torch.bool), as_rows(features), generator)
+
     @torch.no_grad()
     def learn(
         self, features: Tensor, tokens: Tensor, *, generator: torch.Generator, revive: float = 0.0
     ) -> None:
         """Move the vectors towards the features that chose them.
 
-        Before the first time the vectors are features themselves, each far from those already chosen. The same
-        is done later to vectors that hardly anything chooses.
-
         Args:
             features: (B, D, ...) of one training batch.
             tokens: (B, ...) what the features chose.
             generator: decides which features start a vector.
-            revive: a vector chosen less often than this part of its fair share (1/K) starts anew; 0 never.
+            revive: a vector chosen less often than this part of its fair share (1/K) starts anew, on a feature far
+                from the other vectors; 0 never.
         """
-        rows = as_rows(features)
-        if float(self.counts.sum()) == 0:
-            self._start(torch.ones_like(self.counts, dtype=torch.bool), rows, generator)
-            chosen = self._squared_distances(rows).argmin(1)
-        else:
-            chosen = tokens.flatten()
+        rows, chosen = as_rows(features), tokens.flatten()
         codes = len(self.vectors)
         # One product with a one-hot matrix adds in a fixed order on every device; scattered sums do not.
         one_hot = nn.functional.one_hot(chosen, codes).to(rows.dtype)

@@ -159,6 +159,7 @@ class VQVAE(Method):
         "paper": {"image_size": 128, "batch": 32},
     }  # fmt: skip
     native = {"rule": "map:masked"}
+    version = 2
     Config = VQVAEConfig
     config: VQVAEConfig
 
@@ -217,6 +218,9 @@ class VQVAE(Method):
         if context.progress < self.config.plain:
             error = roi_mean((network.decoder(features).float() - images).abs(), batch.roi)
             return {"loss": error, "error": error}
+        if network.encoder.training and not network.codebook.started:
+            # Before anything is drawn with it: random vectors would throw off a decoder that has learnt.
+            network.codebook.start(features.detach(), generator=context.generator)
         tokens = network.codebook(features)
         quantised = network.codebook.lookup(tokens)
         if network.encoder.training:
