@@ -16,6 +16,7 @@ from unlesion.scans.entry import Entry
 from unlesion.scans.folder import row_of_image, table_of_folder
 from unlesion.scans.formats import ENDINGS, dicom, ending_of
 from unlesion.scans.manifest import Table, entries_of, read_rows
+from unlesion.scans.mask_labels import labelled_by_masks
 from unlesion.scans.selection import join_channels, rows_where
 from unlesion.scans.series_rows import table_of_series
 from unlesion.scans.splits import check_splits, split_by_subject
@@ -151,8 +152,7 @@ def _table(source: Path) -> tuple[Table, Path]:
         return table_of_folder(source), source / MANIFEST
     manifest = source / MANIFEST if is_folder else source
     if manifest.suffix.lower() == ".csv":
-        columns, rows = read_rows(manifest)
-        return Table(columns=columns, rows=rows), manifest
+        return labelled_by_masks(manifest, *read_rows(manifest)), manifest
     if dicom.is_dicom(source):
         table = table_of_series(source.parent, [source])
         if table.rows:

@@ -114,6 +114,15 @@ def read_mask(path: AnyPath, grid: Grid, *, what: str = "mask") -> NDArray[np.bo
     return values > 0
 
 
+def has_marks(mask: AnyPath) -> bool | None:
+    """Whether a mask marks any voxel, wherever it lies; None where it cannot be read."""
+    try:
+        values, _ = read_array(Path(mask))
+    except BadInput:
+        return None
+    return bool((values > 0).any())
+
+
 def parse_spacing(text: str) -> tuple[float, ...]:
     """Millimetres from "0.7", "0.7,0.8" or "0.7,0.8,3".
 
