@@ -177,10 +177,27 @@ def _notes(source: Path, path: Path, entries: Sequence[Entry]) -> tuple[str, ...
                 f"{source}: {len(entries)} images of {count} subjects, taken from {origin}; a manifest can say "
                 "otherwise"
             )
+    notes += _nameless(path, entries)
     odd = sorted({entry.split for entry in entries if entry.split} - {"train", "val", "test"})
     if odd:
         notes.append(f"{path}: splits other than train, val and test: {', '.join(odd[:5])}")
     return tuple(notes)
+
+
+def _nameless(path: Path, entries: Sequence[Entry]) -> list[str]:
+    """Rows of a manifest that do not say who they are from; a folder's and BIDS' rows always do."""
+    nameless = [entry for entry in entries if not entry.columns.get("subject")]
+    count = len({entry.subject for entry in nameless})
+    if count < 2:
+        return []
+    where = f"no subject in {len(nameless)} of {len(entries)} rows"
+    if not any("subject" in entry.columns for entry in nameless):
+        where = "no column 'subject'"
+    unit = "image" if count == len(nameless) else "scan"
+    return [
+        f"{path}: {where}, so each of {count} {unit}s counts as a person of its own; add the subject, or images "
+        "of one person may be in both train and val, and p-values and intervals claim too much"
+    ]
 
 
 def _check_keys(entries: Sequence[Entry], source: Path) -> None:
