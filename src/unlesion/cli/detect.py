@@ -21,6 +21,7 @@ from unlesion.cli.options import (
     Where,
     open_cohort,
     pick_device,
+    split_words,
     workers,
 )
 from unlesion.errors import BadInput, UnlesionError
@@ -71,6 +72,7 @@ def command(
     if alpha is not None and not 0 < alpha < 1:
         raise BadInput(f"--alpha {alpha}: give a number between 0 and 1")
     detector = Detector.load(run)
+    detector.check_order(split_words(channels), what="--channels")
     calibration = detector.calibrations.get("native")
     if alpha is not None and calibration is None:
         raise BadInput(
