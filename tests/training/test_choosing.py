@@ -11,10 +11,10 @@ from tests.cohorts import write_pictures
 from unlesion.cli.app import run as command
 from unlesion.errors import BadInput
 from unlesion.files import read_json
-from unlesion.prepare import PreparedStore, store_cohort
+from unlesion.prepare import PreparedStore, load_recipe, prepare_cohort, store_cohort
 from unlesion.scans import Cohort
 from unlesion.training import train
-from unlesion.training.choosing import healthy_rows
+from unlesion.training.choosing import healthy_rows, recipe_for
 
 
 def write_rows(manifest: Path, rows: list[dict[str, str]]) -> None:
@@ -66,3 +66,21 @@ def test_nothing_healthy_is_left(with_lesions: Path) -> None:
     cohort = Cohort.open(with_lesions, where=["split=train", "pathology=blob"])
     with pytest.raises(BadInput, match="correct the labels or the masks"):
         healthy_rows(cohort, lambda message: None)
+
+
+def test_a_store_of_another_size_than_the_preset_is_told(pictures: Path, tmp_path: Path) -> None:
+    cohort = Cohort.open(pictures)
+    store, _ = prepare_cohort(cohort, load_recipe("slices", {"size": 32}), tmp_path / "store")
+    told: list[str] = []
+    warned: list[str] = []
+
+    def chosen(image_size: int) -> int:
+        return recipe_for(None, cohort, image_size, {}, store, told.append, warned.append).size
+
+    assert chosen(32) == 32
+    assert told == warned == []
+    assert chosen(128) == 32
+    (warning,) = warned
+    assert "prepared at 32 pixels" in warning and "recipe.size=128" in warning
+    assert chosen(16) == 32
+    assert len(warned) == 1 and "made for 16" in told[0]

@@ -58,6 +58,7 @@ def recipe_for(
     over: Mapping[str, Any],
     store: PreparedStore | None,
     tell: Callable[[str], None],
+    warn: Callable[[str], None],
 ) -> Recipe:
     """The recipe that was asked for, that of the store, or the one that suits the cohort.
 
@@ -68,11 +69,19 @@ def recipe_for(
         over: settings of the recipe.
         store: the scans, already prepared.
         tell: told what is chosen.
+        warn: told where the store is smaller than what the preset is made for.
 
     Raises:
         BadInput: no such recipe or setting, no recipe suits, or the store was made by another.
     """
     if store is not None and wanted is None and not over:
+        size = store.recipe.size
+        if size != image_size:
+            # Larger is what somebody asked for; smaller is easily overlooked, and shows less.
+            (warn if size < image_size else tell)(
+                f"the store was prepared at {size} pixels and the preset is made for {image_size}: training at {size}; "
+                f"for {image_size}, prepare another store with --set recipe.size={image_size}"
+            )
         return store.recipe
     if isinstance(wanted, Recipe):
         recipe = wanted

@@ -10,16 +10,33 @@ from unlesion.errors import BadInput
 from unlesion.files import read_json, write_json
 
 
+def is_finished(out: Path) -> bool:
+    """Whether a folder holds a whole run: its `detector.json` is written last."""
+    return (out / "detector.json").exists()
+
+
 def claim(out: Path, identity: Mapping[str, Any], resume: bool) -> None:
-    """Make sure that `out` is free, or holds an interrupted run of just this kind."""
+    """Make sure that `out` is free, or holds a run of just this kind, interrupted or finished.
+
+    Args:
+        out: folder of the run.
+        identity: what makes it this training and no other, as plain JSON.
+        resume: whether to go on with what is there.
+
+    Raises:
+        BadInput: a run is there that this training may not go on with.
+    """
     marker = out / "training.json"
     if not resume:
         # A marker alone is left by a training that failed before it learnt anything.
-        if (out / "detector.json").exists() or any((out / "checkpoints").glob("*")):
+        if is_finished(out) or any((out / "checkpoints").glob("*")):
             raise BadInput(f"{out}: holds a run already; choose another --out, or go on with --resume")
         write_json(marker, identity)
         return
     if not marker.exists():
+        if is_finished(out):
+            # Such as one that `calibrate` wrote.
+            raise BadInput(f"{out}: holds a run that no training here began; choose another --out")
         write_json(marker, identity)
         return
     before = read_json(marker)

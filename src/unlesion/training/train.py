@@ -38,7 +38,7 @@ from unlesion.seeds import seed_of
 from unlesion.settings import merged, nested, validated
 from unlesion.sweep import Failures, sweep
 from unlesion.training.choosing import healthy_rows, recipe_for
-from unlesion.training.claiming import claim
+from unlesion.training.claiming import claim, is_finished
 from unlesion.training.config import TrainingConfig
 from unlesion.training.history import History
 from unlesion.training.refusing import expected_input, refuse_early
@@ -89,7 +89,7 @@ def train(
         steps: instead of minutes: a total, or "stage=N,stage=N".
         seed: same seed, same data, same machine: same result.
         settings: like `--set`: {"method": {...}, "recipe": {...}, "scoring": {...}, "training": {...}}.
-        resume: go on with an interrupted run in `out`.
+        resume: go on with an interrupted run in `out`; one that is finished is loaded as it is.
         store: the cohort's training scans, already prepared with the same recipe.
         executor: reads and prepares scans in parallel.
         bars: shows progress.
@@ -122,7 +122,7 @@ def train(
     warn = warn or tell
     # From here on only these are looked at: a training must not see an anomalous or a test scan.
     healthy, held_out = healthy_rows(cohort, warn)
-    the_recipe = recipe_for(recipe, healthy, image_size, chosen.get("recipe", {}), store, tell)
+    the_recipe = recipe_for(recipe, healthy, image_size, chosen.get("recipe", {}), store, tell, warn)
     config = validated(method_class.Config, merged(fixed, nested(chosen.get("method", {}))), what="method")
     training = validated(
         TrainingConfig, {"batch": batch, **nested(chosen.get("training", {}))}, what="training"
@@ -157,6 +157,9 @@ def train(
     }
     refuse_early(method_class(config, expected_input(healthy, the_recipe)), steps, wanted.rule, resume=resume)
     claim(out, identity, resume)
+    if resume and is_finished(out):
+        tell(f"{out}: finished already; nothing was left to do")
+        return Detector.load(out)
     own_store = store is None
     left_out = len(cohort.select(split="train", label="healthy")) - len(healthy)
     if store is None:
