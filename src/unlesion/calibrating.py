@@ -82,6 +82,8 @@ def calibrate_detector(
             else:
                 maps, roi = {}, None
                 with failures.guard(swept.entry.key):
+                    if swept.scan.lesions is not None and swept.scan.lesions.any():
+                        raise BadInput(marked_but_healthy(swept.entry.key))
                     evidence = detector.evidence(swept.prepared, device=device)
                     roi = roi_of(swept.scan, swept.prepared)
                     maps = detector.maps(swept.scan, swept.prepared, evidence)
@@ -93,3 +95,11 @@ def calibrate_detector(
     if len(entries) and len(failures) == len(entries):
         failures.settle(f"no healthy scan could be used; the first: {failures.found[0].message}")
     return {name: builder.finish() for name, builder in builders.items()}
+
+
+def marked_but_healthy(key: str) -> str:
+    """What to say of a scan that is labelled healthy but has a mask that marks a lesion."""
+    return (
+        f"{key}: labelled healthy, but its mask marks a lesion; correct the label or the mask, "
+        "because healthy scans alone teach what is usual"
+    )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -76,20 +76,20 @@ class Detector:
             prepared: the scan already prepared by this detector's recipe, to save time.
 
         Raises:
-            BadInput: the number of channels is another, or the recipe cannot handle the scan.
+            BadInput: the channels are others or in another order, or the recipe cannot handle the scan.
         """
-        self._check_channels(scan.key, scan.channels)
+        self._check_channels(scan.key, scan.channels, scan.modality)
         return self.recipe.prepare(scan) if prepared is None else prepared
 
     def evidence(self, prepared: Prepared, *, device: str | torch.device = "cpu") -> ScanEvidence:
         """What the method finds in a whole prepared scan; slices without any roi are skipped.
 
         Raises:
-            BadInput: the number of channels is not the one trained on, or the region of interest is
-                empty.
+            BadInput: the channels are not those trained on, or are in another order, or the region of
+                interest is empty.
         """
         images = prepared.images
-        self._check_channels(prepared.key, images.shape[1])
+        self._check_channels(prepared.key, images.shape[1], prepared.modality)
         if not prepared.roi.any():
             raise BadInput(
                 f"{prepared.key}: its region of interest is empty at the recipe's resolution; "
@@ -211,7 +211,28 @@ class Detector:
         """How wide a picture of that modality is taken to be if it does not say."""
         return self.recipe.for_modality(modality).assumed_width_mm
 
-    def _check_channels(self, key: str, channels: int) -> None:
+    def check_order(self, modality: Sequence[str], *, what: str) -> None:
+        """Refuse the channels of the training in another order: the network knows them by their place.
+
+        Args:
+            modality: names of the channels; of other names, detection warns.
+            what: whose they are, for the message.
+
+        Raises:
+            BadInput: the same names, in another order.
+        """
+        given, learnt = (
+            [name.casefold() for name in names] for names in (modality, self.method.spec.modalities)
+        )
+        if given != learnt and sorted(given) == sorted(learnt):
+            order = ",".join(self.method.spec.modalities)
+            raise BadInput(
+                f"{what}: channels {','.join(modality)}, but the run was trained on them in the order {order}; use "
+                f"--channels {order}"
+            )
+
+    def _check_channels(self, key: str, channels: int, modality: Sequence[str]) -> None:
+        self.check_order(modality, what=key)
         spec = self.method.spec
         if channels != spec.channels:
             trained = f"{spec.channels} ({', '.join(name or 'unnamed' for name in spec.modalities)})"

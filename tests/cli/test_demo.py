@@ -14,6 +14,7 @@ from unlesion.files import read_json
 def test_a_small_demo_is_whole(unlesion: Command, tmp_path: Path) -> None:
     out = tmp_path / "demo"
     words = ["demo", "--n", 12, "--preset", "tiny", "--minutes", 0.05, "--jobs", 1, "--device", "cpu"]
+    words += ["--set", "method.sigma=0.3", "scoring.sign=bright"]
     said = unlesion(*words, "--out", out)
     assert said.code == 0, said.err
     page = (out / "report.html").read_text(encoding="utf-8")
@@ -32,7 +33,11 @@ def test_a_small_demo_is_whole(unlesion: Command, tmp_path: Path) -> None:
     }
     assert wanted | {"report.html"} <= run
     assert "store" not in run
-    command = read_json(out / "run" / "detector.json")["record"]["command"]
+    detector = read_json(out / "run" / "detector.json")
+    assert detector["method"]["config"]["sigma"] == 0.3
+    assert detector["scoring"]["native"]["sign"] == "bright"
+    assert detector["scoring"]["native"]["standardise"]
+    command = detector["record"]["command"]
     assert str(out / "cohort") in command
     again = unlesion(*words, "--out", out)
     assert again.code == 2

@@ -74,6 +74,20 @@ def test_three_channels_there_and_back(
         assert said.code == 2, said.err
         assert "trained on" in said.err
         assert said.complaint
+    # So are the same channels in another order, before any scan is looked at.
+    for verb in ("detect", "evaluate", "calibrate"):
+        said = unlesion(verb, run, manifest, "--channels", "FLAIR,T1,T2", "--out", tmp_path / "turned" / verb)
+        assert said.code == 2, said.err
+        assert "use --channels T1,T2,FLAIR" in said.complaint
+    # A scan out of a store was joined when it was prepared.
+    store = tmp_path / "store"
+    said = unlesion(
+        "prepare", manifest, "--channels", "T2,T1,FLAIR", "--set", "recipe.size=32", "--out", store
+    )
+    assert said.code == 0, said.err
+    said = unlesion("detect", run, store, "--where", "split=test", "--out", tmp_path / "stored", "--jobs", 1)
+    assert said.code == 2
+    assert "in the order T1,T2,FLAIR" in said.err
 
 
 def test_a_fault_in_one_scan_costs_only_that_scan(

@@ -207,6 +207,9 @@ def test_evaluate_compare_and_maps_of_anybody(
     assert said.code == 0, said.err
     assert "voxel.ap" in said.out
     assert "difference +0.000" in said.out
+    said = unlesion("compare", one, one, "--out", tmp_path / "quiet", "--quiet")
+    assert (said.code, said.out) == (0, "")
+    assert (tmp_path / "quiet" / "compare.json").exists()
 
 
 def test_calibrate_on_ones_own_scans(
@@ -289,3 +292,5 @@ def test_report_can_be_made_again(unlesion: Command, trained: Path) -> None:
     page = (trained / "report.html").read_text()
     assert "not a medical device" in page
     assert "http://" not in page.replace("http://www.w3.org", "")
+    said = unlesion("report", trained, "--quiet")
+    assert (said.code, said.out) == (0, "")

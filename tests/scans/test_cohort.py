@@ -223,6 +223,19 @@ def test_odd_names_of_splits_are_a_warning(save_manifest):
     assert "training" in cohort.warnings[0]
 
 
+def test_images_without_a_subject_are_warned_of(save_manifest):
+    (warning,) = Cohort.open(save_manifest([row("a/1.png"), row("a/2.png")])).warnings
+    assert "no column 'subject'" in warning and "each of 2 images" in warning and "add the subject" in warning
+    named = [row("a.png", subject="a"), row("b.png", subject=""), row("c.png", subject="")]
+    (warning,) = Cohort.open(save_manifest(named)).warnings
+    assert "no subject in 2 of 3 rows" in warning
+    scans = [row(f"{number}.png", scan=str(number // 2)) for number in range(4)]
+    (warning,) = Cohort.open(save_manifest(scans)).warnings
+    assert "each of 2 scans" in warning
+    assert Cohort.open(save_manifest([row("a.png")])).warnings == ()
+    assert Cohort.open(save_manifest([row(f"{n}.png", subject="a") for n in range(2)])).warnings == ()
+
+
 def test_digest_follows_content_not_place_or_order(tmp_path, save_picture, save_manifest):
     save_picture("a.png")
     save_picture("b.png")

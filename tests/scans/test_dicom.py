@@ -272,7 +272,9 @@ def test_enhanced_slopes(tmp_path):
 def test_enhanced_times_are_volumes(tmp_path, refuses):
     (path,) = save([enhanced(head(4), times=3)], tmp_path)
     refuses(lambda: read_scan(path), "3 volumes", "--volume 0 to 2")
-    np.testing.assert_array_equal(read_scan(path, volume=2).voxels[0], head(4).transpose(1, 2, 0) + 20000)
+    scan = read_scan(path, volume=2)
+    np.testing.assert_array_equal(scan.voxels[0], head(4).transpose(1, 2, 0) + 20000)
+    assert not any("volume" in words for words in scan.warnings)
     refuses(lambda: read_scan(path, volume=3), "no volume 3")
 
 

@@ -154,6 +154,19 @@ def test_choice_of_volume(asymmetric, save_nifti, tmp_path):
     np.testing.assert_array_equal(back.get_fdata(), asymmetric * 2)
 
 
+def test_a_choice_that_the_file_does_not_have_is_told(asymmetric, save_nifti, tmp_path):
+    several = save_nifti("four.nii.gz", np.stack([asymmetric, asymmetric * 2], axis=-1))
+    assert read_scan(several, volume=1).warnings == ()
+    for path in (
+        save_nifti("three.nii.gz", asymmetric),
+        save_nifti("one.nii.gz", asymmetric[..., None]),
+    ):
+        assert read_scan(path, volume=0).warnings == ()
+        assert any("volume 1 was asked for" in words for words in read_scan(path, volume=1).warnings)
+    channels = read_scan([several, tmp_path / "three.nii.gz"], volume=1)
+    assert [words for words in channels.warnings if "three.nii.gz holds a single one" in words]
+
+
 def test_a_fourth_axis_of_one_needs_no_choice(asymmetric, save_nifti):
     assert read_scan(save_nifti("one.nii.gz", asymmetric[..., None])).voxels.shape == (1, 20, 18, 22)
 

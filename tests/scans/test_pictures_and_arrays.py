@@ -103,7 +103,9 @@ def test_colour_files_that_are_grey(save_picture, grey8):
 def test_page_of_a_tiff(tmp_path, grey8):
     path = tmp_path / "pages.tif"
     Image.fromarray(grey8).save(path, save_all=True, append_images=[Image.fromarray(grey8 // 2)])
-    np.testing.assert_array_equal(read_scan(path, volume=1).voxels[0, :, :, 0], grey8 // 2)
+    scan = read_scan(path, volume=1)
+    np.testing.assert_array_equal(scan.voxels[0, :, :, 0], grey8 // 2)
+    assert (scan.grid.volumes, scan.warnings) == (2, ())
 
 
 def test_canonical_axes_of_a_picture(save_picture):
@@ -148,7 +150,9 @@ def test_arrays_come_as_they_are(dtype, shape, tmp_path):
 def test_fortran_order_and_choice_of_volume_of_arrays(tmp_path):
     array = np.asfortranarray(np.arange(18 * 20 * 3 * 2, dtype=np.float32).reshape(18, 20, 3, 2))
     np.save(tmp_path / "x.npy", array)
-    np.testing.assert_array_equal(read_scan(tmp_path / "x.npy", volume=1).voxels[0], array[..., 1])
+    scan = read_scan(tmp_path / "x.npy", volume=1)
+    np.testing.assert_array_equal(scan.voxels[0], array[..., 1])
+    assert scan.warnings == ()
 
 
 def test_spacing_of_pictures_and_arrays(save_picture, tmp_path):

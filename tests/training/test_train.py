@@ -217,3 +217,33 @@ def test_a_closed_form_method_writes_the_same_files(pictures: Path, tmp_path: Pa
     assert {"training.json", "report.html"} <= names
     assert (out / "history.csv").read_text().split() == ["stage,step,minutes,loss,others"]
     assert "--steps" not in read_json(out / "detector.json")["record"]["command"]
+
+
+def test_resume_of_a_finished_run_leaves_it_as_it_is(
+    pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "run"
+    words = ["train", str(pictures), "--method", "dae", "--preset", "tiny", "--steps", "3", "--jobs", "1"]
+    words += ["--out", str(out)]
+    assert command(words) == 0
+    kept = {path: path.stat().st_mtime_ns for path in out.rglob("*") if path.name != "unlesion.log"}
+    capsys.readouterr()
+    assert command([*words, "--resume"]) == 0
+    said = capsys.readouterr().err
+    assert "finished already" in said and "calibrate" not in said
+    assert {path: path.stat().st_mtime_ns for path in kept} == kept
+    # A page that did not come about is made.
+    (out / "report.html").unlink()
+    assert command([*words, "--resume"]) == 0
+    assert (out / "report.html").exists()
+
+
+def test_resume_refuses_a_run_that_calibrate_wrote(pictures: Path, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    attempt(pictures, out)
+    (out / "training.json").unlink()
+    before = (out / "detector.json").read_bytes()
+    with pytest.raises(BadInput, match="choose another --out"):
+        attempt(pictures, out, resume=True)
+    assert (out / "detector.json").read_bytes() == before
+    assert not (out / "training.json").exists()

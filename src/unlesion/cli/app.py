@@ -24,7 +24,7 @@ from unlesion.cli import (
     report,
     train,
 )
-from unlesion.cli.console import command_line, log_traceback
+from unlesion.cli.console import close_log, command_line, complain, log_traceback
 from unlesion.cli.options import separate_settings
 from unlesion.errors import UnlesionError
 
@@ -85,6 +85,7 @@ def run(arguments: list[str] | None = None) -> int:
     """Run the command line; the exit code."""
     arguments = sys.argv[1:] if arguments is None else arguments
     command_line(arguments)
+    close_log()
     arguments = separate_settings(arguments)
     try:
         code = app(args=arguments, standalone_mode=False)
@@ -92,14 +93,14 @@ def run(arguments: list[str] | None = None) -> int:
             raise KeyboardInterrupt
         return int(code) if isinstance(code, int) else 0
     except UnlesionError as error:
-        _complain(str(error))
+        complain(str(error))
         return error.exit_code
     except typer.Exit as stop:
         if stop.exit_code == INTERRUPTED:
-            _complain(KEPT)
+            complain(KEPT)
         return int(stop.exit_code)
     except (KeyboardInterrupt, typer.Abort):
-        _complain(KEPT)
+        complain(KEPT)
         return INTERRUPTED
     except Exception as error:
         if _is_usage_error(error):
@@ -107,12 +108,12 @@ def run(arguments: list[str] | None = None) -> int:
                 # Nothing at all was asked for: the message is the help.
                 error.show()  # type: ignore[attr-defined]
             else:
-                _complain(_usage_complaint(error, arguments))
+                complain(_usage_complaint(error, arguments))
             return 2
         log_traceback()
         if os.environ.get("UNLESION_DEBUG"):
             traceback.print_exc()
-        _complain(
+        complain(
             f"a failure of ours: {type(error).__name__}: {error}; "
             "please report it with the log file (UNLESION_DEBUG=1 shows where it happened)"
         )
@@ -137,7 +138,3 @@ def _usage_complaint(error: Any, arguments: list[str]) -> str:
     said = str(error.format_message()).strip().rstrip(".")
     see = " See" if said.endswith("?") else "; see"
     return f"{said[:1].lower()}{said[1:]}{see} `{' '.join(['unlesion', *verbs, '--help'])}`"
-
-
-def _complain(message: str) -> None:
-    print(f"unlesion: {' '.join(message.split())}", file=sys.stderr)

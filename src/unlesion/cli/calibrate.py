@@ -21,6 +21,7 @@ from unlesion.cli.options import (
     Where,
     open_cohort,
     pick_device,
+    split_words,
     workers,
 )
 from unlesion.errors import BadInput
@@ -57,6 +58,7 @@ def command(
     if idle:
         raise BadInput(f"--set {idle[0]}.…: calibrate takes scoring settings only; for others train again")
     detector = Detector.load(run)
+    detector.check_order(split_words(channels), what="--channels")
     if settings["scoring"]:
         detector = with_scoring(detector, settings["scoring"])
     scan = detector.scorers["native"].config.scan

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from unlesion.cli.console import Console
+from unlesion.cli.options import Quiet
 from unlesion.errors import BadInput
 from unlesion.wording import count
 
 if TYPE_CHECKING:
-    from unlesion.evaluation import PairedDifference
+    from unlesion.evaluation import Comparison, PairedDifference
 
 
 def command(
@@ -27,6 +28,7 @@ def command(
         str | None,
         typer.Option("--by", help="Compare within each group: pathology, size_band, modality, site, ..."),
     ] = None,
+    quiet: Quiet = False,
 ) -> None:
     """Compare every pair of evaluations, subject by subject: second minus first."""
     if scoring not in ("native", "shared"):
@@ -35,18 +37,23 @@ def command(
 
     found = compare(evaluations, scoring=scoring, by=by)
     if out is not None:
-        Console(quiet=False, out=out)
+        Console(quiet=quiet, out=out)
+    if not quiet:
+        _show(found, grouped=by is not None)
+    if out is not None:
+        write_comparison(found, out)
+
+
+def _show(found: list[Comparison], *, grouped: bool) -> None:
     for pair in found:
         which = "" if pair.group is None else f", {pair.group[0]} {pair.group[1]}"
         rests = count(pair.subjects, "subject")
         typer.echo(f"{pair.second} minus {pair.first}{which} ({pair.scoring} scoring, {rests})")
         for d in pair.differences:
             typer.echo("  " + _line(d))
-    if by is not None and len(found) > 1:
+    if grouped and len(found) > 1:
         typer.echo("p-values are not corrected for the number of groups: of many, some are small by chance.")
     typer.echo("For research use only; not a medical device.")
-    if out is not None:
-        write_comparison(found, out)
 
 
 def _line(found: PairedDifference) -> str:

@@ -59,13 +59,26 @@ class Console:
         except OSError as error:
             raise cannot_write(out, error) from error
         handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
-        for old in list(_log.handlers):
-            _log.removeHandler(old)
-            old.close()
+        close_log()
         _log.addHandler(handler)
         _log.setLevel(logging.INFO)
         _log.propagate = False
         _log.info("version %s: %s", __version__, command_line())
+
+
+def complain(message: str) -> None:
+    """Say why a command ends without success, in one line; the log file says it too, if one is open."""
+    line = " ".join(message.split())
+    print(f"unlesion: {line}", file=sys.stderr)
+    if _log.handlers:
+        _log.error("%s", line)
+
+
+def close_log() -> None:
+    """End the log file: what comes next belongs to another command."""
+    for handler in list(_log.handlers):
+        _log.removeHandler(handler)
+        handler.close()
 
 
 def log_traceback() -> None:

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from unlesion.cli.console import Console
-from unlesion.cli.options import Device, Jobs, Quiet, Seed, pick_device, workers
+from unlesion.cli.options import Device, Jobs, Quiet, Seed, Set, pick_device, workers
 from unlesion.errors import BadInput
 from unlesion.wording import count
 
@@ -24,13 +24,17 @@ def command(
     n: Annotated[int, typer.Option("--n", min=12, help="Number of virtual subjects.")] = SUBJECTS,
     preset: Annotated[str, typer.Option("--preset", help="tiny, cpu, gpu or paper.")] = "cpu",
     seed: Seed = 0,
+    set_: Set = None,
     device: Device = "auto",
     jobs: Jobs = 0,
     quiet: Quiet = False,
 ) -> None:
     """Virtual cohort, train, detect, evaluate, report: one command, nothing downloaded."""
     from unlesion.methods.registry import get_method, preset_settings
+    from unlesion.settings import parse_settings
 
+    settings = parse_settings(set_ or [])
+    settings["scoring"] = {**SCORING, **settings["scoring"]}
     preset_settings(get_method(method), preset)
     if minutes <= 0:
         raise BadInput(f"--minutes {minutes}: give a number above 0")
@@ -59,7 +63,7 @@ def command(
                 preset=preset,
                 minutes=minutes,
                 seed=seed,
-                settings={"scoring": SCORING},
+                settings=settings,
                 resume=True,
                 executor=executor,
                 bars=console.bars,

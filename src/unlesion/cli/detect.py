@@ -21,6 +21,7 @@ from unlesion.cli.options import (
     Where,
     open_cohort,
     pick_device,
+    split_words,
     workers,
 )
 from unlesion.errors import BadInput, UnlesionError
@@ -72,6 +73,7 @@ def command(
     if alpha is not None and not 0 < alpha < 1:
         raise BadInput(f"--alpha {alpha}: give a number between 0 and 1")
     detector = Detector.load(run)
+    detector.check_order(split_words(channels), what="--channels")
     calibration = detector.calibrations.get("native")
     if alpha is not None and calibration is None:
         raise BadInput(
@@ -103,6 +105,7 @@ def command(
         console.tell(f"{len(entries) - len(todo)} of {count(len(entries), 'scan')} done already")
     failures = Failures(console.warn)
     where_to_run = pick_device(device)
+    single = 0
     # A process takes longer to start than a scan or two take to read.
     try:
         with workers(jobs if len(todo) > 2 else 1) as executor, console.bars("detect", len(todo)) as advance:
@@ -111,6 +114,7 @@ def command(
                 if swept.scan is None or swept.prepared is None:
                     failures.take(swept)
                 else:
+                    single += swept.scan.grid.volumes == 1
                     with failures.guard(key):
                         found = detector.detect(
                             swept.scan,
@@ -140,6 +144,10 @@ def command(
         met = [e for e in entries if e.key in problems or _done(out / e.key, marks[e.key])]
         _write_scores(out, met, problems)
         raise
+    if volume and single:
+        console.warn(
+            f"--volume {volume}: {single} of {len(todo)} scans hold a single volume, which was taken instead"
+        )
     problems = failures.messages
     _write_scores(out, entries, problems)
     from unlesion.report import build_report

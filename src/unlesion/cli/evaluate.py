@@ -63,6 +63,7 @@ def command(
         from unlesion.detector import Detector
 
         detector = Detector.load(what)
+        detector.check_order(split_words(channels), what="--channels")
         chosen, split = _chosen(opened, split, console=console, trained_on=detector.record.get("cohort"))
         with workers(jobs if len(chosen) > 2 else 1) as executor:
             evaluate_into(

@@ -77,6 +77,10 @@ def open_cohort(
             raise BadInput(
                 f"--channels {channels}: {source} is a prepared store; join channels when preparing it"
             )
+        if volume is not None:
+            raise BadInput(
+                f"--volume {volume}: {source} is a prepared store; choose the volume when preparing it"
+            )
         return store_cohort(source, where=where or ())
     return Cohort.open(source, where=where or (), channels=split_words(channels), volume=volume)
 

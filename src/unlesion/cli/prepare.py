@@ -22,11 +22,14 @@ def command(
     channels: Channels = None,
     volume: Volume = None,
     set_: Set = None,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace a store of another recipe or of other scans.")
+    ] = False,
     jobs: Jobs = 0,
     quiet: Quiet = False,
 ) -> None:
     """Prepare scans once, for many trainings. A second call goes on where the first stopped."""
-    from unlesion.prepare import choose_recipe, load_recipe, prepare_cohort
+    from unlesion.prepare import choose_recipe, load_recipe, prepare_cohort, refuse_other_store
     from unlesion.settings import parse_settings
 
     settings = parse_settings(set_ or [])
@@ -34,10 +37,12 @@ def command(
     if idle:
         raise BadInput(f"--set {idle[0]}.…: prepare takes recipe settings only")
     opened = open_cohort(cohort, where=where, channels=channels, volume=volume).with_splits()
+    chosen = load_recipe(recipe or choose_recipe(opened).name, settings["recipe"])
+    if not overwrite:
+        refuse_other_store(out, opened, chosen)
     console = Console(quiet=quiet, out=out)
     for warning in opened.warnings:
         console.warn(warning)
-    chosen = load_recipe(recipe or choose_recipe(opened).name, settings["recipe"])
     console.tell(f"recipe {chosen.name!r} ({chosen.digest}), {count(len(opened), 'scan')}")
     with workers(jobs) as executor, counted(console.bars, "prepare") as progress:
         store, failures = prepare_cohort(opened, chosen, out, executor=executor, progress=progress)

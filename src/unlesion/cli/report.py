@@ -7,11 +7,16 @@ from typing import Annotated
 
 import typer
 
+from unlesion.cli.options import Quiet
+
 
 def command(
     folder: Annotated[Path, typer.Argument(help="Output of train, detect, evaluate, bench.")],
+    quiet: Quiet = False,
 ) -> None:
     """Write report.html from the files in a folder."""
     from unlesion.report import build_report
 
-    typer.echo(build_report(folder))
+    page = build_report(folder)
+    if not quiet:
+        typer.echo(page)

@@ -64,8 +64,9 @@ def command(
     for warning in opened.warnings:
         console.warn(warning)
 
-    from unlesion.training import train
+    from unlesion.training import is_finished, train
 
+    nothing_to_do = resume and is_finished(out) and (out / "report.html").exists()
     with workers(jobs) as executor:
         detector = train(
             opened,
@@ -86,6 +87,8 @@ def command(
             warn=console.warn,
             source_words=source_words(cohort, where=where, channels=channels, volume=volume),
         )
+    if nothing_to_do:
+        return
     from unlesion.cli.pictures import save_healthy_gallery
     from unlesion.report import build_report
 

@@ -8,6 +8,7 @@ from unlesion.prepare.normalise import Intensity
 from unlesion.prepare.placement import Placement
 from unlesion.prepare.prepared import Prepared
 from unlesion.prepare.recipe import Recipe
+from unlesion.prepare.replacing import refuse_other_store
 from unlesion.prepare.reuse import is_store, store_cohort
 from unlesion.prepare.store import PreparedStore
 
@@ -24,5 +25,6 @@ __all__ = [
     "load_recipe",
     "prepare_cohort",
     "recipe_from",
+    "refuse_other_store",
     "store_cohort",
 ]

@@ -36,6 +36,11 @@ class StoredEntry(Entry):
         """None of its own: a store is the same data wherever it lies, and whenever it was made."""
         return ()
 
+    def is_marked(self) -> bool:
+        """Whether its mask marks a lesion that is seen at the store's resolution."""
+        store = _open(self.store, (self.store / INDEX).stat().st_mtime_ns)
+        return bool(store.lesions[store.slices_of(self.number)].any())
+
     def read(self) -> Scan:
         """The stored scan; `Recipe.prepare` with the store's recipe leaves it as it is.
 

@@ -16,6 +16,7 @@ from unlesion.scans.entry import Entry
 from unlesion.scans.folder import row_of_image, table_of_folder
 from unlesion.scans.formats import ENDINGS, dicom, ending_of
 from unlesion.scans.manifest import Table, entries_of, read_rows
+from unlesion.scans.mask_labels import labelled_by_masks
 from unlesion.scans.selection import join_channels, rows_where
 from unlesion.scans.series_rows import table_of_series
 from unlesion.scans.splits import check_splits, split_by_subject
@@ -152,8 +153,7 @@ def _table(source: Path) -> tuple[Table, Path]:
         return table_of_folder(source), source / MANIFEST
     manifest = source / MANIFEST if is_folder else source
     if manifest.suffix.lower() == ".csv":
-        columns, rows = read_rows(manifest)
-        return Table(columns=columns, rows=rows), manifest
+        return labelled_by_masks(manifest, *read_rows(manifest)), manifest
     if dicom.is_dicom(source):
         table = table_of_series(source.parent, [source])
         if table.rows:
@@ -178,10 +178,27 @@ def _notes(source: Path, path: Path, entries: Sequence[Entry]) -> tuple[str, ...
                 f"{source}: {count(len(entries), 'image')} of {count(subjects, 'subject')}, taken from {origin}; a manifest can say "
                 "otherwise"
             )
+    notes += _nameless(path, entries)
     odd = sorted({entry.split for entry in entries if entry.split} - {"train", "val", "test"})
     if odd:
         notes.append(f"{path}: splits other than train, val and test: {', '.join(odd[:5])}")
     return tuple(notes)
+
+
+def _nameless(path: Path, entries: Sequence[Entry]) -> list[str]:
+    """Rows of a manifest that do not say who they are from; a folder's and BIDS' rows always do."""
+    nameless = [entry for entry in entries if not entry.columns.get("subject")]
+    count = len({entry.subject for entry in nameless})
+    if count < 2:
+        return []
+    where = f"no subject in {len(nameless)} of {len(entries)} rows"
+    if not any("subject" in entry.columns for entry in nameless):
+        where = "no column 'subject'"
+    unit = "image" if count == len(nameless) else "scan"
+    return [
+        f"{path}: {where}, so each of {count} {unit}s counts as a person of its own; add the subject, or images "
+        "of one person may be in both train and val, and p-values and intervals claim too much"
+    ]
 
 
 def _check_keys(entries: Sequence[Entry], source: Path) -> None:

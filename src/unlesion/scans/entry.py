@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from unlesion.scans.reading import read_scan
+from unlesion.scans.reading import has_marks, read_scan
 from unlesion.scans.scan import Scan
 
 Label = Literal["healthy", "anomalous"]
@@ -74,6 +74,10 @@ class Entry:
             position=self.position,
             series=self.series,
         )
+
+    def is_marked(self) -> bool:
+        """Whether it has a mask, and that marks a lesion; False where the mask cannot be read."""
+        return self.mask_path is not None and bool(has_marks(self.mask_path))
 
     @property
     def files(self) -> tuple[Path, ...]:

@@ -27,6 +27,7 @@ class Grid:
         axis_order: file array = canonical array transposed by this order and then flipped ...
         axis_flip: ... along the file axes where this is True.
         header: what the format needs to write alike (NIfTI: the nibabel header); opaque to others.
+        volumes: how many volumes, or pages, the file holds; this is the grid of one of them.
         notes: what the reader of the file had to assume, as warnings.
     """
 
@@ -39,6 +40,7 @@ class Grid:
     axis_order: tuple[int, int, int] = (0, 1, 2)
     axis_flip: tuple[bool, bool, bool] = (False, False, False)
     header: Any = None
+    volumes: int = 1
     notes: tuple[str, ...] = ()
 
     @property

@@ -98,7 +98,7 @@ def entries_of(
     shared = _subjects_in_several_sources(rows)
     entries = []
     for row in selected:
-        relative = _inside(path, row, "path")
+        relative = inside(path, row, "path")
         if relative is None:
             raise BadInput(f"{path}: row {row.number} has no path; name its image or delete the row")
         key = without_ending(relative)
@@ -108,7 +108,7 @@ def entries_of(
         if subject in shared:
             subject = f"{row.get('source')}/{subject}"
         image, series = _image(root, relative, row.files)
-        mask, roi, twin = (_inside(path, row, f"{kind}_path") for kind in ("mask", "roi", "twin"))
+        mask, roi, twin = (inside(path, row, f"{kind}_path") for kind in ("mask", "roi", "twin"))
         entries.append(
             Entry(
                 key=key,
@@ -166,7 +166,7 @@ def _table(path: Path) -> list[list[str]]:
         ) from error
 
 
-def _inside(path: Path, row: Row, column: str) -> str | None:
+def inside(path: Path, row: Row, column: str) -> str | None:
     """A path of a row relative to the manifest's folder; None where the cell is empty.
 
     Symbolic links inside the folder may lead out of it (that is how data managers store large files); the

@@ -117,6 +117,15 @@ def read_mask(path: AnyPath, grid: Grid, *, what: str = "mask") -> NDArray[np.bo
     return values > 0
 
 
+def has_marks(mask: AnyPath) -> bool | None:
+    """Whether a mask marks any voxel, wherever it lies; None where it cannot be read."""
+    try:
+        values, _ = read_array(Path(mask))
+    except BadInput:
+        return None
+    return bool((values > 0).any())
+
+
 def parse_spacing(text: str) -> tuple[float, ...]:
     """Millimetres from "0.7", "0.7,0.8" or "0.7,0.8,3".
 
@@ -134,7 +143,7 @@ def _read_channels(
 ) -> tuple[NDArray[np.float32], Grid, tuple[str, ...]]:
     first, grid = read_array(paths[0], volume=volume, series=series[0])
     first, warnings = check_image(first, paths[0])
-    warnings += notes(grid)
+    warnings += notes(grid) + _unused_choice(paths[0], grid, volume)
     if len(paths) == 1:
         return first[np.newaxis], grid, warnings
     voxels = np.empty((len(paths), *grid.shape), dtype=np.float32)
@@ -143,8 +152,15 @@ def _read_channels(
         values, own = read_array(path, volume=volume, series=series[index])
         check_same_grid(own, grid, path, what="channel")
         voxels[index], more = check_image(values, path)
-        warnings += more
+        warnings += more + _unused_choice(path, own, volume)
     return voxels, grid, warnings
+
+
+def _unused_choice(path: Path, grid: Grid, volume: int | None) -> tuple[str, ...]:
+    """A choice of a volume that is not there, because the file holds a single one."""
+    if not volume or grid.volumes > 1:
+        return ()
+    return (f"volume {volume} was asked for, but {path.name} holds a single one, which was taken",)
 
 
 def _read_twin(paths: list[Path], grid: Grid, channels: int, volume: int | None) -> NDArray[np.float32]:

@@ -20,7 +20,6 @@ from unlesion.calibrating import calibrate_detector
 from unlesion.calibration import TrainingProfile
 from unlesion.detector import Detector
 from unlesion.errors import BadInput
-from unlesion.files import read_json, write_json
 from unlesion.methods.base import InputSpec, Method
 from unlesion.methods.registry import get_method, preset_settings
 from unlesion.modality import condition_name
@@ -28,9 +27,7 @@ from unlesion.networks.precision import in_bfloat16
 from unlesion.prepare import (
     PreparedStore,
     Recipe,
-    choose_recipe,
     is_store,
-    load_recipe,
     prepare_cohort,
     store_cohort,
 )
@@ -40,6 +37,8 @@ from unlesion.scoring import ScanEvidence, ScoringConfig
 from unlesion.seeds import seed_of
 from unlesion.settings import merged, nested, validated
 from unlesion.sweep import Failures, sweep
+from unlesion.training.choosing import healthy_rows, recipe_for
+from unlesion.training.claiming import claim, is_finished
 from unlesion.training.config import TrainingConfig
 from unlesion.training.history import History
 from unlesion.training.refusing import expected_input, refuse_early
@@ -90,7 +89,7 @@ def train(
         steps: instead of minutes: a total, or "stage=N,stage=N".
         seed: same seed, same data, same machine: same result.
         settings: like `--set`: {"method": {...}, "recipe": {...}, "scoring": {...}, "training": {...}}.
-        resume: go on with an interrupted run in `out`.
+        resume: go on with an interrupted run in `out`; one that is finished is loaded as it is.
         store: the cohort's training scans, already prepared with the same recipe.
         executor: reads and prepares scans in parallel.
         bars: shows progress.
@@ -122,8 +121,8 @@ def train(
     cohort = cohort.with_splits()
     warn = warn or tell
     # From here on only these are looked at: a training must not see an anomalous or a test scan.
-    healthy, held_out = _healthy_rows(cohort)
-    the_recipe = _recipe(recipe, healthy, image_size, chosen.get("recipe", {}), store, tell)
+    healthy, held_out = healthy_rows(cohort, warn)
+    the_recipe = recipe_for(recipe, healthy, image_size, chosen.get("recipe", {}), store, tell, warn)
     config = validated(method_class.Config, merged(fixed, nested(chosen.get("method", {}))), what="method")
     training = validated(
         TrainingConfig, {"batch": batch, **nested(chosen.get("training", {}))}, what="training"
@@ -157,9 +156,12 @@ def train(
         "scoring": json.loads(json.dumps(scoring, default=str)),
     }
     refuse_early(method_class(config, expected_input(healthy, the_recipe)), steps, wanted.rule, resume=resume)
-    _claim(out, identity, resume)
+    claim(out, identity, resume)
+    if resume and is_finished(out):
+        tell(f"{out}: finished already; nothing was left to do")
+        return Detector.load(out)
     own_store = store is None
-    left_out = 0
+    left_out = len(cohort.select(split="train", label="healthy")) - len(healthy)
     if store is None:
         with counted(bars, "prepare") as progress:
             store, failures = prepare_cohort(
@@ -283,70 +285,6 @@ def fit_scorers(
                     advance()
 
             scorer.fit(evidence())
-
-
-def _healthy_rows(cohort: Cohort) -> tuple[Cohort, Cohort]:
-    healthy = cohort.select(split="train", label="healthy")
-    held_out = cohort.select(split="val", label="healthy")
-    if len(healthy) == 0:
-        raise BadInput(
-            f"{cohort.name}: no healthy rows in split 'train'; check the columns label and split, and --where"
-        )
-    if len(healthy.subjects) < 2 and len(held_out) == 0:
-        raise BadInput(
-            f"{cohort.name}: only one healthy subject; give at least two, one to learn from and one to "
-            "calibrate on"
-        )
-    return healthy, held_out
-
-
-def _recipe(
-    wanted: str | Path | Recipe | None,
-    cohort: Cohort,
-    image_size: int,
-    over: Mapping[str, Any],
-    store: PreparedStore | None,
-    tell: Callable[[str], None],
-) -> Recipe:
-    if store is not None and wanted is None and not over:
-        return store.recipe
-    if isinstance(wanted, Recipe):
-        recipe = wanted
-    else:
-        values = {"size": image_size, **over}
-        if wanted is None:
-            name = choose_recipe(cohort).name
-            tell(f"recipe {name!r}, chosen from what the cohort holds; another: --recipe")
-            wanted = name
-        recipe = load_recipe(wanted, values)
-    if store is not None and store.recipe.digest != recipe.digest:
-        raise BadInput(
-            f"the store was prepared with recipe {store.recipe.name!r} ({store.recipe.digest}), not with "
-            f"{recipe.name!r} ({recipe.digest}); prepare again or leave --recipe out"
-        )
-    return recipe
-
-
-def _claim(out: Path, identity: Mapping[str, Any], resume: bool) -> None:
-    """Make sure that `out` is free, or holds an interrupted run of just this kind."""
-    marker = out / "training.json"
-    if not resume:
-        # A marker alone is left by a training that failed before it learnt anything.
-        if (out / "detector.json").exists() or any((out / "checkpoints").glob("*")):
-            raise BadInput(f"{out}: holds a run already; choose another --out, or go on with --resume")
-        write_json(marker, identity)
-        return
-    if not marker.exists():
-        write_json(marker, identity)
-        return
-    before = read_json(marker)
-    for name, value in identity.items():
-        # A name that is missing was not yet written down when the run was begun.
-        if before.get(name, value) != value:
-            raise BadInput(
-                f"{out}: was begun with another {name} ({before.get(name)!r}, now {value!r}); "
-                "resume with the same settings or choose another --out"
-            )
 
 
 def _learn(

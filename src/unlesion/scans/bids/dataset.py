@@ -16,9 +16,10 @@ from unlesion.scans.bids.files import (
     modality_of,
 )
 from unlesion.scans.bids.labels import Labels, labels_in
-from unlesion.scans.bids.masks import is_empty, masks_of
+from unlesion.scans.bids.masks import masks_of
 from unlesion.scans.bids.people import PARTICIPANTS, People, read_people
 from unlesion.scans.manifest import Row, Table
+from unlesion.scans.reading import has_marks
 
 __all__ = ["PARTICIPANTS", "is_bids", "lacks_description", "table_of_bids"]
 
@@ -70,7 +71,8 @@ def table_of_bids(root: Path) -> Table:
             f"({taken} for {double[0]}); a manifest can say otherwise"
         )
     labels = _labels(people)
-    marked = {mask.path: not is_empty(root / mask.path) for mask in masks if mask.path in matched}
+    # One that cannot be read may mark anything.
+    marked = {mask.path: has_marks(root / mask.path) is not False for mask in masks if mask.path in matched}
     # A lesion drawn on one image of a session is in the head, and so in every other image of it.
     ill = {
         (image.subject, image.get("ses"))

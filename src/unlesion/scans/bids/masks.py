@@ -8,10 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from unlesion.errors import BadInput
 from unlesion.scans.bids.files import BidsFile
 from unlesion.scans.checks import SAME_PLACE_MM
-from unlesion.scans.formats import read_array
 
 # Names for "the space of the image that it was drawn on".
 _OWN_SPACES = ("", "orig", "individual", "scanner", "native")
@@ -31,15 +29,6 @@ def masks_of(root: Path, images: Sequence[BidsFile], masks: Sequence[BidsFile]) 
         for image in fitting or named:
             found.setdefault(image.path, []).append(mask)
     return found
-
-
-def is_empty(path: Path) -> bool:
-    """Whether a mask marks nothing; one that cannot be read counts as marking something."""
-    try:
-        values, _ = read_array(path)
-    except BadInput:
-        return False
-    return not bool((values > 0).any())
 
 
 def _is_named_for(mask: BidsFile, image: BidsFile) -> bool:

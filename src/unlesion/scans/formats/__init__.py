@@ -45,7 +45,7 @@ def read_array(
 
     Args:
         path: the file, or a folder with one DICOM series.
-        volume: which volume of a 4-D file, or page of a TIFF, counted from 0; ignored where there is one.
+        volume: which volume of a 4-D file, or page of a TIFF, counted from 0; 0 is meant where there is one.
         series: the files of the DICOM series, where the folder `path` holds more than that.
 
     Returns:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -36,6 +37,7 @@ def read(path: Path, *, volume: int | None = None) -> tuple[NDArray[np.float32],
         raise BadInput(f"{path}: an archive of arrays (.npz), not one array; save one with numpy.save")
     if array.dtype.kind not in "biuf":
         raise BadInput(f"{path}: holds {array.dtype} values; save real numbers (integers or floats)")
+    volumes = array.shape[3] if array.ndim == 4 else 1
     if array.ndim == 4:
         array = array[..., chosen_volume(path, array.shape[3], volume)]
     if array.ndim not in (2, 3) or array.size == 0:
@@ -46,7 +48,7 @@ def read(path: Path, *, volume: int | None = None) -> tuple[NDArray[np.float32],
         values = np.array(array, dtype=np.float32, order="C")
     rows, columns, slices = (*file_shape, 1)[:3]
     grid = unplaced_grid(shape=(rows, columns, slices), file_shape=file_shape, family="numpy")
-    return values.reshape(grid.shape), grid
+    return values.reshape(grid.shape), replace(grid, volumes=volumes)
 
 
 def write(stem: Path, array: NDArray[np.generic], grid: Grid, *, dtype: DTypeLike) -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -74,7 +75,8 @@ def read(path: Path, *, volume: int | None = None) -> tuple[NDArray[np.float32],
         raise _unreadable(path, error) from error
     # A 2-D or 1-D header still places three axes in the world.
     file_shape = shape[:3]
-    grid = grid_of_header(path, file_shape, header)
+    volumes = shape[3] if len(shape) > 3 else 1
+    grid = replace(grid_of_header(path, file_shape, header), volumes=volumes)
     return grid.from_file(array.reshape(file_shape)), grid
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -61,7 +62,9 @@ def read(path: Path, *, volume: int | None = None) -> tuple[NDArray[np.float32],
         raise BadInput(f"{path}: not readable as a picture ({said}); export it again as PNG") from error
     rows, columns = values.shape
     grid = unplaced_grid(shape=(rows, columns, 1), file_shape=(rows, columns), family="picture")
-    return np.ascontiguousarray(values.reshape(rows, columns, 1), dtype=np.float32), grid
+    return np.ascontiguousarray(values.reshape(rows, columns, 1), dtype=np.float32), replace(
+        grid, volumes=pages
+    )
 
 
 def write(stem: Path, array: NDArray[np.generic], grid: Grid, *, dtype: DTypeLike = np.uint8) -> Path:

@@ -116,7 +116,9 @@ def _grid(path: Path, stack: Stack, shape: tuple[int, ...], notes: tuple[str, ..
         # A qform cannot hold a slant; where it would be wrong there is none.
         header.set_qform(affine, code=0 if _is_slanted(affine) else 1)
     grid = grid_of_header(path, shape, header)
-    return replace(grid, spacing_known=stack.spacing_known, notes=(*grid.notes, *notes))
+    return replace(
+        grid, spacing_known=stack.spacing_known, volumes=len(stack.volumes), notes=(*grid.notes, *notes)
+    )
 
 
 def _is_slanted(affine: NDArray[np.float64]) -> bool:

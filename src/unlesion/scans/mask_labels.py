@@ -1,0 +1,50 @@
+"""Labels from lesion masks, where a manifest has masks but no labels."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from unlesion.scans.manifest import Row, Table, inside
+from unlesion.scans.reading import has_marks
+
+
+def labelled_by_masks(path: Path, columns: Sequence[str], rows: Sequence[Row]) -> Table:
+    """The rows of a manifest; without a column `label` but with masks they get one.
+
+    A row is anomalous if its own mask marks anything. A row without a mask is anomalous if a row of the same
+    subject, scan and position is: another channel of the scan shows the same lesion.
+
+    Args:
+        path: the manifest.
+        columns: its columns.
+        rows: all of its rows, so that labels do not depend on what is selected.
+
+    Raises:
+        BadInput: the path of a mask leads out of the manifest's folder.
+    """
+    if "label" in columns or not any(row.get("mask_path") for row in rows):
+        return Table(columns=tuple(columns), rows=list(rows))
+    masks = [inside(path, row, "mask_path") for row in rows]
+    # Channels share a mask: each is opened once. One that cannot be read may mark anything.
+    marked = {
+        mask: has_marks(path.parent / mask) is not False for mask in dict.fromkeys(masks) if mask is not None
+    }
+    ill = {_scan(row) for row, mask in zip(rows, masks, strict=True) if mask is not None and marked[mask]}
+    labelled = []
+    for row, mask in zip(rows, masks, strict=True):
+        has_lesion = _scan(row) in ill if mask is None else marked[mask]
+        label = "anomalous" if has_lesion else "healthy"
+        labelled.append(Row(row.number, {**row.values, "label": label}, row.files))
+    count = sum(row.get("label") == "anomalous" for row in labelled)
+    note = (
+        f"{path}: no column 'label', so labels are taken from the lesion masks: {count} images anomalous, "
+        f"{len(rows) - count} healthy; a column 'label' can say otherwise"
+    )
+    return Table(columns=(*columns, "label"), rows=labelled, warnings=(note,) if count else ())
+
+
+def _scan(row: Row) -> tuple[str, ...]:
+    """What rows that are channels of one scan share."""
+    names = tuple(row.get(name) for name in ("source", "subject", "scan", "position"))
+    return names if row.get("subject") or row.get("scan") else (row.get("path"),)

@@ -1,0 +1,100 @@
+"""What a training learns from, and by which recipe it is prepared."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from unlesion.calibrating import marked_but_healthy
+from unlesion.errors import BadInput
+from unlesion.prepare import PreparedStore, Recipe, choose_recipe, load_recipe
+from unlesion.scans import Cohort
+
+
+def healthy_rows(cohort: Cohort, warn: Callable[[str], None]) -> tuple[Cohort, Cohort]:
+    """The scans to learn from, and those to calibrate on.
+
+    Args:
+        cohort: with splits.
+        warn: told about every scan that is not learnt from because its mask marks a lesion.
+
+    Raises:
+        BadInput: nothing to learn from, or only one subject.
+    """
+    healthy = cohort.select(split="train", label="healthy")
+    held_out = cohort.select(split="val", label="healthy")
+    if len(healthy) == 0:
+        raise BadInput(
+            f"{cohort.name}: no healthy rows in split 'train'; check the columns label and split, and --where"
+        )
+    healthy = _without_lesions(healthy, warn)
+    if len(healthy.subjects) < 2 and len(held_out) == 0:
+        raise BadInput(
+            f"{cohort.name}: only one healthy subject; give at least two, one to learn from and one to "
+            "calibrate on"
+        )
+    return healthy, held_out
+
+
+def _without_lesions(healthy: Cohort, warn: Callable[[str], None]) -> Cohort:
+    """The scans that are healthy by their masks too: lesions of the others would be learnt as healthy."""
+    marked = {entry.key for entry in healthy if entry.is_marked()}
+    for key in sorted(marked):
+        warn(f"left out: {marked_but_healthy(key)}")
+    if len(marked) == len(healthy):
+        raise BadInput(
+            f"{healthy.name}: every scan to learn from is labelled healthy but has a mask that marks a lesion; "
+            "correct the labels or the masks"
+        )
+    return replace(healthy, entries=tuple(entry for entry in healthy if entry.key not in marked))
+
+
+def recipe_for(
+    wanted: str | Path | Recipe | None,
+    cohort: Cohort,
+    image_size: int,
+    over: Mapping[str, Any],
+    store: PreparedStore | None,
+    tell: Callable[[str], None],
+    warn: Callable[[str], None],
+) -> Recipe:
+    """The recipe that was asked for, that of the store, or the one that suits the cohort.
+
+    Args:
+        wanted: a name, a file or a Recipe; None leaves the choice open.
+        cohort: the scans to learn from.
+        image_size: of the preset, in pixels; the recipe's unless `over` says otherwise.
+        over: settings of the recipe.
+        store: the scans, already prepared.
+        tell: told what is chosen.
+        warn: told where the store is smaller than what the preset is made for.
+
+    Raises:
+        BadInput: no such recipe or setting, no recipe suits, or the store was made by another.
+    """
+    if store is not None and wanted is None and not over:
+        size = store.recipe.size
+        if size != image_size:
+            # Larger is what somebody asked for; smaller is easily overlooked, and shows less.
+            (warn if size < image_size else tell)(
+                f"the store was prepared at {size} pixels and the preset is made for {image_size}: training at {size}; "
+                f"for {image_size}, prepare another store with --set recipe.size={image_size}"
+            )
+        return store.recipe
+    if isinstance(wanted, Recipe):
+        recipe = wanted
+    else:
+        values = {"size": image_size, **over}
+        if wanted is None:
+            name = choose_recipe(cohort).name
+            tell(f"recipe {name!r}, chosen from what the cohort holds; another: --recipe")
+            wanted = name
+        recipe = load_recipe(wanted, values)
+    if store is not None and store.recipe.digest != recipe.digest:
+        raise BadInput(
+            f"the store was prepared with recipe {store.recipe.name!r} ({store.recipe.digest}), not with "
+            f"{recipe.name!r} ({recipe.digest}); prepare again or leave --recipe out"
+        )
+    return recipe

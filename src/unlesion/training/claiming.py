@@ -1,0 +1,49 @@
+"""Which training a folder belongs to: none is written over, and none goes on with other settings."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from unlesion.errors import BadInput
+from unlesion.files import read_json, write_json
+
+
+def is_finished(out: Path) -> bool:
+    """Whether a folder holds a whole run: its `detector.json` is written last."""
+    return (out / "detector.json").exists()
+
+
+def claim(out: Path, identity: Mapping[str, Any], resume: bool) -> None:
+    """Make sure that `out` is free, or holds a run of just this kind, interrupted or finished.
+
+    Args:
+        out: folder of the run.
+        identity: what makes it this training and no other, as plain JSON.
+        resume: whether to go on with what is there.
+
+    Raises:
+        BadInput: a run is there that this training may not go on with.
+    """
+    marker = out / "training.json"
+    if not resume:
+        # A marker alone is left by a training that failed before it learnt anything.
+        if is_finished(out) or any((out / "checkpoints").glob("*")):
+            raise BadInput(f"{out}: holds a run already; choose another --out, or go on with --resume")
+        write_json(marker, identity)
+        return
+    if not marker.exists():
+        if is_finished(out):
+            # Such as one that `calibrate` wrote.
+            raise BadInput(f"{out}: holds a run that no training here began; choose another --out")
+        write_json(marker, identity)
+        return
+    before = read_json(marker)
+    for name, value in identity.items():
+        # A name that is missing was not yet written down when the run was begun.
+        if before.get(name, value) != value:
+            raise BadInput(
+                f"{out}: was begun with another {name} ({before.get(name)!r}, now {value!r}); "
+                "resume with the same settings or choose another --out"
+            )
