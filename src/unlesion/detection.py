@@ -41,6 +41,7 @@ class Detection:
         volume_ml: volume of `lesions`; None where the spacing is unknown.
         components: number of connected components of `lesions`.
         warnings: what a reader of the result should know.
+        sign: what `anomaly` looks for: "both", "bright" or "dark".
     """
 
     healthy: NDArray[np.float32] | None
@@ -55,6 +56,7 @@ class Detection:
     volume_ml: float | None
     components: int
     warnings: tuple[str, ...]
+    sign: str | None = None
 
     def summary(self) -> dict[str, Any]:
         """The numbers, without the arrays."""
@@ -66,6 +68,7 @@ class Detection:
             "threshold": self.threshold,
             "volume_ml": self.volume_ml,
             "components": self.components,
+            "sign": self.sign,
             "warnings": list(self.warnings),
         }
 

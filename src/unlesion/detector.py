@@ -188,6 +188,7 @@ class Detector:
             volume_ml=float(lesions.sum()) * scan.grid.voxel_ml if spacing else None,
             components=components,
             warnings=tuple(dict.fromkeys(warnings)),
+            sign=scorer.config.sign,
         )
 
     def maps(

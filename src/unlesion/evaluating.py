@@ -10,12 +10,14 @@ from typing import Any
 from unlesion.detector import Detector, roi_of
 from unlesion.errors import BadInput
 from unlesion.evaluation import (
+    SHARED,
     EvaluatedScan,
     Evaluation,
     Evaluator,
     Units,
     calibrate_maps,
     read_maps_folder,
+    unknown_of_maps,
 )
 from unlesion.prepare import Prepared
 from unlesion.progress import Bars, silent, track
@@ -160,21 +162,32 @@ def evaluate_maps(
         problems.append(message)
         warn(message)
 
-    calibration = calibrate_maps(maps, cohort, on_problem=warn)
-    if calibration is None:
+    calibrations = calibrate_maps(maps, cohort, on_problem=warn)
+    if not calibrations:
         warn(
             f"{maps}: no maps of healthy rows of split 'val': Dice at a healthy rate and p-values stay undefined"
         )
-    evaluator = Evaluator(
-        calibrations={} if calibration is None else {"native": calibration},
-        name=Path(maps).name,
-        cohort={"name": chosen.name, "digest": chosen.digest, "split": split},
-    )
     folder = read_maps_folder(maps, chosen, on_problem=problem)
     for key in folder.missing:
         problem(f"{key}: no map in {maps}")
+    evaluator = Evaluator(
+        calibrations={k: v for k, v in calibrations.items() if k == "native" or not folder.undrawn},
+        # How the maps themselves were made is not known here.
+        scoring={} if folder.undrawn else {"shared": SHARED},
+        name=Path(maps).name,
+        cohort={"name": chosen.name, "digest": chosen.digest, "split": split},
+    )
+    unsigned = predicted = 0
     for scan in track(folder, label="evaluate", total=len(folder), bars=bars):
         row = evaluator.add(scan)
+        unsigned += scan.sign is None
+        predicted += scan.predicted is not None
         if on_scan is not None:
             on_scan(scan, dict(row))
+    evaluator.warnings += unknown_of_maps(
+        scans=len(evaluator.rows),
+        unsigned=unsigned,
+        predicted=0 if calibrations else predicted,
+        undrawn=len(folder.undrawn),
+    )
     return evaluator.write(out), len(problems)

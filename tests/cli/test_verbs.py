@@ -182,6 +182,20 @@ def test_evaluate_compare_and_maps_of_anybody(
     assert unlesion("evaluate", maps, pictures, "--out", two).code == 0
     again = json.loads((two / "metrics.json").read_text())
     assert abs(again["image"]["auroc"]["value"] - metrics["image"]["auroc"]["value"]) < 1e-9
+    assert again["sign"] == "both" and again["warnings"] == []
+    assert again["shared"]["voxel"]["ap"]["value"] > 0.5
+    shutil.rmtree(maps / "s08")  # one of val
+    (maps / "s12" / "detection.json").unlink()
+    (maps / "s12" / "healthy.npy").unlink()
+    assert unlesion("evaluate", maps, pictures, "--where", "split=test", "--out", two).code == 0
+    again = json.loads((two / "metrics.json").read_text())
+    assert again["sign"] is None and "shared" not in again
+    assert [words[:15] for words in again["warnings"]] == [
+        "1 of 6 scans: i",
+        "6 of 6 scans: l",
+        "1 of 6 scans: n",
+    ]
+    assert "shared scoring is left out" in (two / "report.html").read_text()
     said = unlesion("compare", one, one, "--out", tmp_path / "compare")
     assert said.code == 0, said.err
     assert "voxel.ap" in said.out

@@ -41,7 +41,9 @@ class EvaluatedScan:
         units: of prepared intensities; None: the 1st to 99th percentile inside the roi.
         spacing: mm along rows, columns, slices; None unknown.
         assumed_width_mm: how long the longer side of a picture of unknown spacing is taken to be.
-        p_value: of the native score, used where there is no calibration.
+        p_value, flagged, alpha: what somebody says of the native score, used where there is no calibration:
+            how unusual it is, whether it is too unusual, and at which share of healthy scans; or None.
+        sign: "both", "bright" or "dark": what the native map looks for; None where nobody says.
         modality: one name per channel; chooses the calibration where there are several.
     """
 
@@ -62,6 +64,9 @@ class EvaluatedScan:
     spacing: tuple[float, float, float] | None = None
     assumed_width_mm: float = ASSUMED_WIDTH_MM
     p_value: float | None = None
+    flagged: bool | None = None
+    alpha: float | None = None
+    sign: str | None = None
     modality: tuple[str, ...] = ()
 
     @property
