@@ -7,6 +7,7 @@ from concurrent.futures import Executor
 from pathlib import Path
 from typing import Any
 
+from unlesion.calibration.met import doubts_about
 from unlesion.detector import Detector, roi_of
 from unlesion.errors import BadInput
 from unlesion.evaluation import (
@@ -40,6 +41,7 @@ def evaluate_detector(
     warn: Callable[[str], None] = lambda message: None,
     on_scan: OnScan | None = None,
     failures: Failures | None = None,
+    opened: Cohort | None = None,
 ) -> tuple[Evaluation, int]:
     """Measure a detector on the scans of `cohort`, and write the result into `out`.
 
@@ -54,6 +56,7 @@ def evaluate_detector(
         warn: told about every scan that could not be used.
         on_scan: told about every scan that could.
         failures: takes the scans that could not be used, instead of `warn`.
+        opened: the cohort before a split was chosen; helps to recognise scans that the run learnt from.
 
     Returns:
         The evaluation, and how many scans could not be used.
@@ -65,12 +68,28 @@ def evaluate_detector(
     if len(cohort) == 0:
         raise BadInput(f"{cohort.name}: no scans in split {split!r}; choose another --split or --where")
     device = _device(device)
+    native = detector.calibrations.get("native")
+    doubts = doubts_about(
+        cohort,
+        record=detector.record,
+        learnt=detector.method.spec.conditions,
+        calibrated=native.modalities if native else (),
+        opened=opened,
+    )
+    for words in doubts:
+        warn(words)
     evaluator = Evaluator(
         calibrations=detector.calibrations,
         scoring={name: scorer.config for name, scorer in detector.scorers.items()},
         name=detector.name,
         cohort={"name": cohort.name, "digest": cohort.digest, "split": split},
-        record={"method": detector.method.name, "seed": detector.seed, **detector.record},
+        record={
+            "method": detector.method.name,
+            "seed": detector.seed,
+            # The prints of a thousand scans are for programs to look up, in the run.
+            **{name: value for name, value in detector.record.items() if name != "met"},
+        },
+        warnings=doubts,
     )
     failures = Failures(warn) if failures is None else failures
     with bars("evaluate", len(cohort)) as advance:

@@ -202,6 +202,19 @@ def test_evaluate_compare_and_maps_of_anybody(
     assert "difference +0.000" in said.out
 
 
+def test_evaluating_on_scans_that_the_run_knows_is_warned_of(
+    unlesion: Command, trained: Path, pictures: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    assert unlesion("evaluate", trained, pictures, "--out", out, "--jobs", 1).code == 0
+    assert json.loads((out / "metrics.json").read_text())["warnings"] == []
+    said = unlesion("evaluate", trained, pictures, "--split", "all", "--out", out, "--jobs", 1)
+    assert said.code == 0 and "8 of 18 scans are among those that the run learnt from" in said.err
+    metrics = json.loads((out / "metrics.json").read_text())
+    assert len(metrics["warnings"]) == 2 and "met" not in metrics["record"]
+    assert "4 of 18 scans are among those that calibrated the run" in (out / "report.html").read_text()
+
+
 def test_calibrate_on_ones_own_scans(
     unlesion: Command, trained: Path, pictures: Path, tmp_path: Path
 ) -> None:

@@ -46,6 +46,7 @@ def command(
 ) -> None:
     """Calibrate a run on healthy scans of another site; every healthy scan given is used."""
     from unlesion.calibrating import calibrate_detector, with_scoring
+    from unlesion.calibration.met import met_by
     from unlesion.detector import Detector
     from unlesion.files import whole_folder
     from unlesion.settings import parse_settings
@@ -86,8 +87,10 @@ def command(
         console.warn(words)
     used = calibrations["native"].n_subjects
     calibrated = detector.with_calibration(calibrations)
+    met = {**detector.record.get("met", {}), "calibrated": met_by((), opened)["calibrated"]}
     calibrated.record = {
         **detector.record,
+        "met": met,
         "calibrated_on": {"name": opened.name, "cohort": opened.digest, "subjects": used},
     }
     with whole_folder(out) as partial:

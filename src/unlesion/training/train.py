@@ -18,6 +18,7 @@ import torch
 import unlesion
 from unlesion.calibrating import calibrate_detector
 from unlesion.calibration import TrainingProfile
+from unlesion.calibration.met import met_by
 from unlesion.detector import Detector
 from unlesion.errors import BadInput
 from unlesion.files import read_json, write_json
@@ -204,6 +205,7 @@ def train(
     record["healthy_scans"] = len({int(store.slice_scan[i]) for i in indices})
     record["healthy_subjects"] = len({store.scans[int(store.slice_scan[i])]["subject"] for i in indices})
     record["slices"] = len(indices)
+    record["met"] = met_by(healthy, held_out)
     record.update(
         _learn(the_method, network, source, training, out, seed, minutes, steps, resume, device, bars)
     )
