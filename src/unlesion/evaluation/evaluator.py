@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,9 +13,11 @@ from numpy.typing import NDArray
 
 from unlesion.calibration import Calibration
 from unlesion.errors import BadInput
+from unlesion.evaluation import within
 from unlesion.evaluation.bootstrap import Bootstrap
 from unlesion.evaluation.by_group import by_group
 from unlesion.evaluation.groups import COLUMNS, Cell, cell_of
+from unlesion.evaluation.images import ImageScores
 from unlesion.evaluation.kinds import arrays_of_kinds
 from unlesion.evaluation.output import write_evaluation
 from unlesion.evaluation.scan import EvaluatedScan
@@ -102,6 +104,8 @@ class Evaluator:
         self._strata: dict[Cell, Stratum] = {}
         self._identity: list[str] = []
         self._keys: set[str] = set()
+        # By scoring and modality.
+        self._scores: dict[str, dict[str, ImageScores]] = {}
         self._modalities: set[str] = set()
         self._signs: set[str | None] = set()
 
@@ -138,6 +142,10 @@ class Evaluator:
         }
         for name, tally in stratum.tallies.items():
             columns = {"sign": signs[name], **tally.add(scan, name)}
+            scores = self._scores.setdefault(name, {}).setdefault(
+                condition_name(scan.modality), ImageScores()
+            )
+            scores.add(scan.subject, scan.scan_id, columns["score"], anomalous=scan.label == "anomalous")
             row.update(columns if name == "native" else {f"{name}_{k}": v for k, v in columns.items()})
         row.update(stratum.add(scan))
         self.rows.append(row)
@@ -156,13 +164,18 @@ class Evaluator:
         # Sorted, so that sums of fractions do not depend on which scan came first.
         whole = Stratum.sum([self._strata[cell] for cell in sorted(self._strata)])
         found = {name: tally.metrics(self.bootstrap) for name, tally in whole.tallies.items()}
+        warnings = list(self.warnings)
+        if len(self._modalities) > 1:
+            warnings.append(_several(self._modalities))
+            for name, parts in self._scores.items():
+                found[name]["image"][within.NAME] = within.auroc_within(parts, self.bootstrap)
         by, grouping = by_group(self._strata, whole, self.bootstrap)
         metrics: dict[str, Any] = {
             "notice": "For research use only; not a medical device.",
             "name": self.name,
             "cohort": {**self.cohort, "evaluated": self._evaluated()},
             "sign": next(iter(self._signs)) if len(self._signs) == 1 else None,
-            "warnings": self.warnings,
+            "warnings": warnings,
             "scoring": {name: config.model_dump(mode="json") for name, config in self.scoring.items()},
             "calibration": {name: self._described(c) for name, c in self.calibrations.items()},
             "bootstrap": {"replicates": self.bootstrap.replicates, "seed": self.bootstrap.seed},
@@ -221,6 +234,13 @@ class Evaluator:
     def _evaluated(self) -> str:
         """Changes with the rows, their labels, their roi and their annotation."""
         return hashlib.sha256("\n".join(sorted(self._identity)).encode()).hexdigest()[:16]
+
+
+def _several(modalities: Collection[str]) -> str:
+    return (
+        f"Scans of {len(modalities)} modalities ({', '.join(sorted(modalities))}): image.auroc and image.ap rank their scores "
+        f"together, though scores of different modalities need not compare; image.{within.NAME} ranks each among its own."
+    )
 
 
 # Columns of the cohort that stand under their own names already.
