@@ -38,10 +38,12 @@ class Detection:
         flagged: whether `p_value` <= `alpha`; None where that cannot be said.
         alpha: the share of healthy scans that may be flagged; None where n allows none.
         threshold: of `anomaly`; None without calibration (then `lesions` is empty).
-        volume_ml: volume of `lesions`; None where the spacing is unknown.
+        volume_ml: volume of `lesions`; None where the spacing is unknown, and of a single slice, which cuts
+            lesions and holds no volume.
         components: number of connected components of `lesions`.
         warnings: what a reader of the result should know.
         sign: what `anomaly` looks for: "both", "bright" or "dark".
+        area_mm2: area of `lesions` in a single slice of known spacing; None of volumes.
     """
 
     healthy: NDArray[np.float32] | None
@@ -57,6 +59,7 @@ class Detection:
     components: int
     warnings: tuple[str, ...]
     sign: str | None = None
+    area_mm2: float | None = None
 
     def summary(self) -> dict[str, Any]:
         """The numbers, without the arrays."""
@@ -67,6 +70,7 @@ class Detection:
             "alpha": self.alpha,
             "threshold": self.threshold,
             "volume_ml": self.volume_ml,
+            "area_mm2": self.area_mm2,
             "components": self.components,
             "sign": self.sign,
             "warnings": list(self.warnings),

@@ -185,7 +185,10 @@ class Detector:
             flagged=flagged,
             alpha=alpha if calibration is not None else None,
             threshold=threshold,
-            volume_ml=float(lesions.sum()) * scan.grid.voxel_ml if spacing else None,
+            volume_ml=float(lesions.sum()) * scan.grid.voxel_ml
+            if spacing and not scan.grid.is_flat
+            else None,
+            area_mm2=float(lesions.sum()) * scan.grid.pixel_mm2 if spacing and scan.grid.is_flat else None,
             components=components,
             warnings=tuple(dict.fromkeys(warnings)),
             sign=scorer.config.sign,

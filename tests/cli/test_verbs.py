@@ -9,7 +9,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+import nibabel
 import numpy as np
+import pytest
 from PIL import Image
 
 from tests.cli.conftest import Command
@@ -66,6 +68,30 @@ def test_detect_writes_results_in_the_space_of_the_scan(
     for row in rows:
         mean[row["label"]].append(float(row["score"]))
     assert np.mean(mean["anomalous"]) > np.mean(mean["healthy"])
+
+
+def test_a_single_slice_has_an_area_and_no_volume(
+    unlesion: Command, trained: Path, pictures: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "scans"
+    folder.mkdir()
+    pixels = np.asarray(Image.open(pictures.parent / "s15.png")).astype(np.float32)
+    for name, voxels in (("flat", pixels), ("one_slice", pixels[..., None])):
+        image = nibabel.Nifti1Image(voxels, np.diag([4.0, 5.0, 6.0, 1.0]))
+        nibabel.save(image, folder / f"{name}.nii.gz")
+    shutil.copy(pictures.parent / "s15.png", folder / "unknown.png")
+    said = unlesion("detect", trained, folder, "--out", tmp_path / "out", "--jobs", 1)
+    assert said.code == 0, said.err
+    for name in ("flat", "one_slice"):
+        found = json.loads((tmp_path / "out" / name / "detection.json").read_text())
+        lesions = np.asarray(nibabel.load(tmp_path / "out" / name / "lesions.nii.gz").dataobj)
+        assert found["volume_ml"] is None
+        assert found["area_mm2"] == pytest.approx(20.0 * lesions.sum()) and found["area_mm2"] > 0
+    found = json.loads((tmp_path / "out" / "unknown" / "detection.json").read_text())
+    assert found["volume_ml"] is None and found["area_mm2"] is None
+    rows = {row["key"]: row for row in csv.DictReader((tmp_path / "out" / "scores.csv").open())}
+    assert float(rows["flat"]["area_mm2"]) > 0 and rows["flat"]["volume_ml"] == ""
+    assert "mm²" in (tmp_path / "out" / "report.html").read_text()
 
 
 def test_a_second_detect_skips_what_is_done(

@@ -35,7 +35,7 @@ RATES = {0.001: "fpr_0001", 0.005: "fpr_0005", 0.01: "fpr_001", 0.05: "fpr_005"}
 
 COLUMNS = (
     "key", "subject", "scan", "label", "score", "p_value", "flagged", "alpha",
-    "threshold", "volume_ml", "components", "warnings", "problem",
+    "threshold", "volume_ml", "area_mm2", "components", "warnings", "problem",
 )  # fmt: skip
 
 

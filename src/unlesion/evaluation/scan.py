@@ -78,8 +78,18 @@ class EvaluatedScan:
 
     @property
     def voxel_ml(self) -> float | None:
-        """Volume of a voxel, None where the spacing is unknown."""
-        return None if self.spacing is None else float(np.prod(self.spacing)) / 1000.0
+        """Volume of a voxel; None where the spacing is unknown, and of a single slice, which has no volume."""
+        return None if self.spacing is None or self.is_flat else float(np.prod(self.spacing)) / 1000.0
+
+    @property
+    def pixel_mm2(self) -> float | None:
+        """Area of a pixel of a single slice; None where the spacing is unknown, and of volumes."""
+        return self.spacing[0] * self.spacing[1] if self.spacing is not None and self.is_flat else None
+
+    @property
+    def is_flat(self) -> bool:
+        """True for a single slice or picture."""
+        return bool(self.roi.shape[2] == 1)
 
     def check(self) -> None:
         """Refuse arrays that do not fit together.

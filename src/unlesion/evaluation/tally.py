@@ -202,6 +202,7 @@ class Tally:
         row: Row = {
             "predicted_voxels": size,
             "predicted_ml": None if scan.voxel_ml is None else size * scan.voxel_ml,
+            **({} if scan.pixel_mm2 is None else {"predicted_mm2": size * scan.pixel_mm2}),
         }
         if truth is not None:
             hits, marked = int((predicted & truth).sum()), int(truth.sum())

@@ -116,7 +116,7 @@ def detection_files(folder: Path) -> dict[str, Any]:
 
 
 def _found(number: int, row: Mapping[str, str], folder: Path, subjects: int | None, budget: Budget) -> Found:
-    key, p, volume = row.get("key") or "", real(row.get("p_value")), real(row.get("volume_ml"))
+    key, p = row.get("key") or "", real(row.get("p_value"))
     place = folder / key / "preview.png"
     preview = link = ""
     # Keys come from a file: never read a picture from outside the folder.
@@ -131,12 +131,21 @@ def _found(number: int, row: Mapping[str, str], folder: Path, subjects: int | No
         p="–" if p is None else p_short(p),
         words=p_in_words(p, subjects).removesuffix(f" (compared with {subjects})"),
         flagged={"True": "yes", "False": "no"}.get(row.get("flagged") or "", "–"),
-        volume="–" if volume is None else plain(volume),
+        volume=_size(row),
         components=row.get("components") or "–",
         warnings=[words for words in (row.get("warnings") or "").split("; ") if words],
         preview=preview,
         link=link,
     )
+
+
+def _size(row: Mapping[str, str]) -> str:
+    """Volume of what was found, or its area in a single slice."""
+    for column, unit in (("volume_ml", "ml"), ("area_mm2", "mm²")):
+        value = real(row.get(column))
+        if value is not None:
+            return f"{plain(value)}\u00a0{unit}"
+    return "–"
 
 
 def _unusual(row: Mapping[str, str]) -> tuple[float, float, str]:

@@ -146,6 +146,7 @@ def _summary(detection: Detection) -> str:
         words.append(f"{state} at {detection.alpha:g}")
     if detection.threshold is not None:
         volume = "" if detection.volume_ml is None else f", {detection.volume_ml:.3g} ml"
+        volume = volume if detection.area_mm2 is None else f", {detection.area_mm2:.3g} mm²"
         parts = detection.components
         words.append(f"{parts} region{'' if parts == 1 else 's'} above the threshold{volume}")
     return "  ·  ".join(words)
