@@ -44,6 +44,7 @@ class Detection:
         warnings: what a reader of the result should know.
         sign: what `anomaly` looks for: "both", "bright" or "dark".
         area_mm2: area of `lesions` in a single slice of known spacing; None of volumes.
+        rate: the share of healthy voxels that exceeds `threshold`; None without calibration.
     """
 
     healthy: NDArray[np.float32] | None
@@ -60,6 +61,7 @@ class Detection:
     warnings: tuple[str, ...]
     sign: str | None = None
     area_mm2: float | None = None
+    rate: float | None = None
 
     def summary(self) -> dict[str, Any]:
         """The numbers, without the arrays."""
@@ -69,6 +71,7 @@ class Detection:
             "flagged": self.flagged,
             "alpha": self.alpha,
             "threshold": self.threshold,
+            "rate": self.rate,
             "volume_ml": self.volume_ml,
             "area_mm2": self.area_mm2,
             "components": self.components,
@@ -99,7 +102,8 @@ def write_detection(
         folder: OUT/key of the scan.
         run: name of the run, recorded.
         recipe: digest of the recipe, recorded.
-        scale: anomaly value drawn white in `anomaly.png` of pictures: the same for all scans of a run.
+        scale: anomaly value drawn white in `anomaly.png` of pictures: the same for all scans of a run at one
+            rate.
         mark: recorded, to recognise what need not be done again.
         also: writes more into the folder that it is given, to appear with the rest.
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 import unlesion
-from unlesion.calibration import Calibration, TrainingProfile
+from unlesion.calibration import RATES, Calibration, TrainingProfile
 from unlesion.detection import Detection
 from unlesion.errors import BadInput
 from unlesion.files import read_json, whole_file, write_json, write_text
@@ -192,6 +192,7 @@ class Detector:
             components=components,
             warnings=tuple(dict.fromkeys(warnings)),
             sign=scorer.config.sign,
+            rate=None if threshold is None else RATES[rate],
         )
 
     def maps(

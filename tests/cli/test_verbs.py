@@ -94,6 +94,27 @@ def test_a_single_slice_has_an_area_and_no_volume(
     assert "mm²" in (tmp_path / "out" / "report.html").read_text()
 
 
+def test_pictures_and_numbers_follow_the_rate(
+    unlesion: Command, trained: Path, pictures: Path, tmp_path: Path
+) -> None:
+    drawn = {}
+    for rate in (0.01, 0.05):
+        out = tmp_path / str(rate)
+        said = unlesion(
+            "detect", trained, pictures.parent / "s15.png", "--rate", rate, "--out", out, "--jobs", 1
+        )
+        assert said.code == 0, said.err
+        found = json.loads((out / "s15" / "detection.json").read_text())
+        anomaly, lesions = np.load(out / "s15" / "anomaly.npy"), np.load(out / "s15" / "lesions.npy") > 0
+        assert found["rate"] == rate and anomaly[lesions].min() > found["threshold"]
+        drawn[rate] = np.asarray(Image.open(out / "s15" / "anomaly.png"))
+        # White is twice the threshold.
+        np.testing.assert_allclose(
+            drawn[rate], 255 * np.clip(anomaly / found["threshold"] / 2, 0, 1), atol=1.01
+        )
+    assert drawn[0.05].mean() > drawn[0.01].mean()
+
+
 def test_a_second_detect_skips_what_is_done(
     unlesion: Command, trained: Path, pictures: Path, tmp_path: Path
 ) -> None:
