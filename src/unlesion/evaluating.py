@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import shlex
+from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 from pathlib import Path
 from typing import Any
@@ -42,6 +43,7 @@ def evaluate_detector(
     on_scan: OnScan | None = None,
     failures: Failures | None = None,
     opened: Cohort | None = None,
+    options: Sequence[str] = (),
 ) -> tuple[Evaluation, int]:
     """Measure a detector on the scans of `cohort`, and write the result into `out`.
 
@@ -57,6 +59,7 @@ def evaluate_detector(
         on_scan: told about every scan that could.
         failures: takes the scans that could not be used, instead of `warn`.
         opened: the cohort before a split was chosen; helps to recognise scans that the run learnt from.
+        options: words of the command line that chose the scans (`--where` and the like), to repeat it.
 
     Returns:
         The evaluation, and how many scans could not be used.
@@ -82,7 +85,7 @@ def evaluate_detector(
         calibrations=detector.calibrations,
         scoring={name: scorer.config for name, scorer in detector.scorers.items()},
         name=detector.name,
-        cohort={"name": cohort.name, "digest": cohort.digest, "split": split},
+        cohort=_described(cohort, split, options),
         record={
             "method": detector.method.name,
             "seed": detector.seed,
@@ -139,6 +142,11 @@ def evaluated(
     )
 
 
+def _described(cohort: Cohort, split: str, options: Sequence[str]) -> dict[str, str]:
+    words = {"name": cohort.name, "digest": cohort.digest, "split": split}
+    return {**words, **({"options": shlex.join(options)} if options else {})}
+
+
 def _device(wanted: str) -> str:
     if wanted != "auto":
         return wanted
@@ -157,6 +165,7 @@ def evaluate_maps(
     bars: Bars = silent,
     warn: Callable[[str], None] = lambda message: None,
     on_scan: OnScan | None = None,
+    options: Sequence[str] = (),
 ) -> tuple[Evaluation, int]:
     """Measure anybody's maps, laid out as `detect` writes them.
 
@@ -171,6 +180,7 @@ def evaluate_maps(
         bars: shows progress.
         warn: told about maps that are missing or could not be used.
         on_scan: told about every scan that could.
+        options: words of the command line that chose the scans, to repeat it.
 
     Raises:
         BadInput: no such folder, or no map of any scan in it.
@@ -194,7 +204,7 @@ def evaluate_maps(
         # How the maps themselves were made is not known here.
         scoring={} if folder.undrawn else {"shared": SHARED},
         name=Path(maps).name,
-        cohort={"name": chosen.name, "digest": chosen.digest, "split": split},
+        cohort=_described(chosen, split, options),
     )
     unsigned = predicted = 0
     for scan in track(folder, label="evaluate", total=len(folder), bars=bars):

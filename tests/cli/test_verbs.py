@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import shlex
 import shutil
 import subprocess
 import sys
@@ -16,6 +17,7 @@ from PIL import Image
 
 from tests.cli.conftest import Command
 from unlesion import __version__
+from unlesion.report.provenance import repeat_evaluation
 
 
 def test_train_writes_a_whole_run(trained: Path) -> None:
@@ -260,6 +262,51 @@ def test_evaluating_on_scans_that_the_run_knows_is_warned_of(
     metrics = json.loads((out / "metrics.json").read_text())
     assert len(metrics["warnings"]) == 2 and "met" not in metrics["record"]
     assert "4 of 18 scans are among those that calibrated the run" in (out / "report.html").read_text()
+
+
+def test_the_commands_that_repeat_an_evaluation_are_whole(
+    unlesion: Command, pictures: Path, tmp_path: Path
+) -> None:
+    def all_of_it(folder: Path, *, given: Path) -> dict[str, object]:
+        run, mine, measured = folder / "run", folder / "mine", folder / "measured"
+        if given == pictures:
+            words = [
+                "--method",
+                "atlas",
+                "--preset",
+                "tiny",
+                "--where",
+                "group=a,b",
+                "--jobs",
+                1,
+                "--device",
+                "cpu",
+            ]
+            assert unlesion("train", pictures, *words, "--out", run).code == 0
+            words = ["--where", "split=val", "--where", "group=a", "--set", "scoring.post.median_mm=9"]
+            assert unlesion("calibrate", run, pictures, *words, "--device", "cpu", "--out", mine).code == 0
+            words = ["--split", "test,val", "--where", "group=b", "--device", "cpu"]
+            assert unlesion("evaluate", mine, pictures, *words, "--out", measured).code == 0
+        else:
+            places = {
+                "COHORT": pictures,
+                "HEALTHY": pictures,
+                "TRAINED": run,
+                "RUN": mine,
+                "measured": measured,
+            }
+            for command in repeat_evaluation(json.loads((given / "metrics.json").read_text()), given):
+                said = unlesion(*(places.get(word, word) for word in shlex.split(command)[1:]))
+                assert said.code == 0, said.err
+        return json.loads((measured / "metrics.json").read_text())
+
+    first = all_of_it(tmp_path / "first", given=pictures)
+    again = all_of_it(tmp_path / "again", given=tmp_path / "first" / "measured")
+    for name in ("cohort", "voxel", "image", "calibration", "scoring", "n"):
+        assert again[name] == first[name]
+    page = (tmp_path / "first" / "measured" / "report.html").read_text()
+    assert "--recipe slices" in page and "group=b" in page and "scoring.post.median_mm=9" in page
+    assert "unlesion calibrate TRAINED HEALTHY" in (tmp_path / "first" / "mine" / "report.html").read_text()
 
 
 def test_calibrate_on_ones_own_scans(

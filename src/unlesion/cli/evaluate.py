@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from concurrent.futures import Executor
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -22,6 +23,7 @@ from unlesion.cli.options import (
     split_words,
     workers,
 )
+from unlesion.cli.train import source_words
 from unlesion.errors import BadInput
 
 if TYPE_CHECKING:
@@ -58,6 +60,7 @@ def command(
     from unlesion.sweep import Failures
 
     failures = Failures(console.warn)
+    options = source_words(cohort, where=where, channels=channels, volume=volume)[1:]
     if (what / "detector.json").exists():
         from unlesion.detector import Detector
 
@@ -74,11 +77,12 @@ def command(
                 device=pick_device(device),
                 failures=failures,
                 opened=opened,
+                options=[*options, "--device", pick_device(device)],
             )
         bad = len(failures)
     else:
         chosen, split = _chosen(opened, split, console=console)
-        bad = _evaluate_maps(what, opened, chosen, out, split, console)
+        bad = _evaluate_maps(what, opened, chosen, out, split, console, options)
     page = build_report(out)
     console.tell(f"{out / 'metrics.json'}: {len(chosen) - bad} scans; look at {page}")
     said = f"{bad} of {len(chosen)} scans could not be evaluated (named above); the numbers are of the others"
@@ -98,6 +102,7 @@ def evaluate_into(
     device: str = "cpu",
     failures: Failures | None = None,
     opened: Cohort | None = None,
+    options: Sequence[str] = (),
 ) -> int:
     """Evaluate a detector, collecting pictures on the way; how many scans could not be used."""
     from unlesion.cli.pictures import builder_for
@@ -116,6 +121,7 @@ def evaluate_into(
         on_scan=builder.look,
         failures=failures,
         opened=opened,
+        options=options,
     )
     builder.finish().save(out / "gallery")
     return bad
@@ -154,7 +160,13 @@ def _chosen(opened: Cohort, split: str, *, console: Console, trained_on: object 
 
 
 def _evaluate_maps(
-    maps: Path, opened: Cohort, chosen: Cohort, out: Path, split: str, console: Console
+    maps: Path,
+    opened: Cohort,
+    chosen: Cohort,
+    out: Path,
+    split: str,
+    console: Console,
+    options: Sequence[str],
 ) -> int:
     from unlesion.evaluating import evaluate_maps
     from unlesion.report import GalleryBuilder
@@ -169,6 +181,7 @@ def _evaluate_maps(
         bars=console.bars,
         warn=console.warn,
         on_scan=builder.look,
+        options=options,
     )
     builder.finish().save(out / "gallery")
     return bad

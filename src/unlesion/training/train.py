@@ -242,7 +242,8 @@ def train(
         method=method,
         preset=preset,
         seed=seed,
-        recipe=recipe,
+        # The one that was chosen is named; a prepared store has its own.
+        recipe=the_recipe.name if recipe is None and own_store else recipe,
         settings=chosen,
         steps=record["steps"],
         device=device,
