@@ -38,9 +38,13 @@ class Detection:
         flagged: whether `p_value` <= `alpha`; None where that cannot be said.
         alpha: the share of healthy scans that may be flagged; None where n allows none.
         threshold: of `anomaly`; None without calibration: then nothing is decided, and `lesions` is empty.
-        volume_ml: volume of `lesions`; None where the spacing is unknown, or without `threshold`.
+        volume_ml: volume of `lesions`; None where the spacing is unknown, without `threshold`, and of a single slice,
+            which cuts lesions and holds no volume.
         components: number of connected components of `lesions`; None without `threshold`.
         warnings: what a reader of the result should know.
+        sign: what `anomaly` looks for: "both", "bright" or "dark".
+        area_mm2: area of `lesions` in a single slice of known spacing; None of volumes.
+        rate: the share of healthy voxels that exceeds `threshold`; None without calibration.
     """
 
     healthy: NDArray[np.float32] | None
@@ -55,6 +59,9 @@ class Detection:
     volume_ml: float | None
     components: int | None
     warnings: tuple[str, ...]
+    sign: str | None = None
+    area_mm2: float | None = None
+    rate: float | None = None
 
     def summary(self) -> dict[str, Any]:
         """The numbers, without the arrays."""
@@ -64,8 +71,11 @@ class Detection:
             "flagged": self.flagged,
             "alpha": self.alpha,
             "threshold": self.threshold,
+            "rate": self.rate,
             "volume_ml": self.volume_ml,
+            "area_mm2": self.area_mm2,
             "components": self.components,
+            "sign": self.sign,
             "warnings": list(self.warnings),
         }
 
@@ -92,7 +102,8 @@ def write_detection(
         folder: OUT/key of the scan.
         run: name of the run, recorded.
         recipe: digest of the recipe, recorded.
-        scale: anomaly value drawn white in `anomaly.png` of pictures: the same for all scans of a run.
+        scale: anomaly value drawn white in `anomaly.png` of pictures: the same for all scans of a run at one
+            rate.
         mark: recorded, to recognise what need not be done again.
         also: writes more into the folder that it is given, to appear with the rest.
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 import unlesion
-from unlesion.calibration import Calibration, TrainingProfile
+from unlesion.calibration import RATES, Calibration, TrainingProfile
 from unlesion.detection import Detection
 from unlesion.errors import BadInput
 from unlesion.files import read_json, whole_file, write_json, write_text
@@ -190,10 +190,15 @@ class Detector:
             alpha=alpha if calibration is not None else None,
             threshold=threshold,
             volume_ml=float(lesions.sum()) * scan.grid.voxel_ml
-            if spacing and threshold is not None
+            if spacing and threshold is not None and not scan.grid.is_flat
+            else None,
+            area_mm2=float(lesions.sum()) * scan.grid.pixel_mm2
+            if spacing and threshold is not None and scan.grid.is_flat
             else None,
             components=None if threshold is None else components,
             warnings=tuple(dict.fromkeys(warnings)),
+            sign=scorer.config.sign,
+            rate=None if threshold is None else RATES[rate],
         )
 
     def maps(

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import shlex
+from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 from pathlib import Path
 from typing import Any
 
+from unlesion.calibration.met import doubts_about
 from unlesion.detector import Detector, roi_of
 from unlesion.errors import BadInput
 from unlesion.evaluation import (
+    SHARED,
     EvaluatedScan,
     Evaluation,
     Evaluator,
     Units,
     calibrate_maps,
     read_maps_folder,
+    unknown_of_maps,
 )
 from unlesion.prepare import Prepared
 from unlesion.progress import Bars, silent, track
@@ -38,6 +42,8 @@ def evaluate_detector(
     warn: Callable[[str], None] = lambda message: None,
     on_scan: OnScan | None = None,
     failures: Failures | None = None,
+    opened: Cohort | None = None,
+    options: Sequence[str] = (),
 ) -> tuple[Evaluation, int]:
     """Measure a detector on the scans of `cohort`, and write the result into `out`.
 
@@ -52,6 +58,8 @@ def evaluate_detector(
         warn: told about every scan that could not be used.
         on_scan: told about every scan that could.
         failures: takes the scans that could not be used, instead of `warn`.
+        opened: the cohort before a split was chosen; helps to recognise scans that the run learnt from.
+        options: words of the command line that chose the scans (`--where` and the like), to repeat it.
 
     Returns:
         The evaluation, and how many scans could not be used.
@@ -63,12 +71,28 @@ def evaluate_detector(
     if len(cohort) == 0:
         raise BadInput(f"{cohort.name}: no scans in split {split!r}; choose another --split or --where")
     device = _device(device)
+    native = detector.calibrations.get("native")
+    doubts = doubts_about(
+        cohort,
+        record=detector.record,
+        learnt=detector.method.spec.conditions,
+        calibrated=native.modalities if native else (),
+        opened=opened,
+    )
+    for words in doubts:
+        warn(words)
     evaluator = Evaluator(
         calibrations=detector.calibrations,
         scoring={name: scorer.config for name, scorer in detector.scorers.items()},
         name=detector.name,
-        cohort={"name": cohort.name, "digest": cohort.digest, "split": split},
-        record={"method": detector.method.name, "seed": detector.seed, **detector.record},
+        cohort=_described(cohort, split, options),
+        record={
+            "method": detector.method.name,
+            "seed": detector.seed,
+            # The prints of a thousand scans are for programs to look up, in the run.
+            **{name: value for name, value in detector.record.items() if name != "met"},
+        },
+        warnings=doubts,
     )
     failures = Failures(warn) if failures is None else failures
     with bars("evaluate", len(cohort)) as advance:
@@ -119,6 +143,11 @@ def evaluated(
     )
 
 
+def _described(cohort: Cohort, split: str, options: Sequence[str]) -> dict[str, str]:
+    words = {"name": cohort.name, "digest": cohort.digest, "split": split}
+    return {**words, **({"options": shlex.join(options)} if options else {})}
+
+
 def _device(wanted: str) -> str:
     if wanted != "auto":
         return wanted
@@ -137,6 +166,7 @@ def evaluate_maps(
     bars: Bars = silent,
     warn: Callable[[str], None] = lambda message: None,
     on_scan: OnScan | None = None,
+    options: Sequence[str] = (),
 ) -> tuple[Evaluation, int]:
     """Measure anybody's maps, laid out as `detect` writes them.
 
@@ -151,6 +181,7 @@ def evaluate_maps(
         bars: shows progress.
         warn: told about maps that are missing or could not be used.
         on_scan: told about every scan that could.
+        options: words of the command line that chose the scans, to repeat it.
 
     Raises:
         BadInput: no such folder, or no map of any scan in it.
@@ -161,21 +192,32 @@ def evaluate_maps(
         problems.append(message)
         warn(message)
 
-    calibration = calibrate_maps(maps, cohort, on_problem=warn)
-    if calibration is None:
+    calibrations = calibrate_maps(maps, cohort, on_problem=warn)
+    if not calibrations:
         warn(
             f"{maps}: no maps of healthy rows of split 'val': Dice at a healthy rate and p-values stay undefined"
         )
-    evaluator = Evaluator(
-        calibrations={} if calibration is None else {"native": calibration},
-        name=Path(maps).name,
-        cohort={"name": chosen.name, "digest": chosen.digest, "split": split},
-    )
     folder = read_maps_folder(maps, chosen, on_problem=problem)
     for key in folder.missing:
         problem(f"{key}: no map in {maps}")
+    evaluator = Evaluator(
+        calibrations={k: v for k, v in calibrations.items() if k == "native" or not folder.undrawn},
+        # How the maps themselves were made is not known here.
+        scoring={} if folder.undrawn else {"shared": SHARED},
+        name=Path(maps).name,
+        cohort=_described(chosen, split, options),
+    )
+    unsigned = predicted = 0
     for scan in track(folder, label="evaluate", total=len(folder), bars=bars):
         row = evaluator.add(scan)
+        unsigned += scan.sign is None
+        predicted += scan.predicted is not None
         if on_scan is not None:
             on_scan(scan, dict(row))
+    evaluator.warnings += unknown_of_maps(
+        scans=len(evaluator.rows),
+        unsigned=unsigned,
+        predicted=0 if calibrations else predicted,
+        undrawn=len(folder.undrawn),
+    )
     return evaluator.write(out), len(problems)

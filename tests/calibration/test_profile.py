@@ -6,9 +6,10 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from scipy.ndimage import gaussian_filter
 
 from unlesion.calibration import TrainingProfile
-from unlesion.calibration.traits import BRIGHTEST, contrast_distance
+from unlesion.calibration.traits import BRIGHTEST, contrast_distance, traits_of
 
 
 @dataclass
@@ -152,3 +153,55 @@ def test_each_modality_is_held_against_its_own() -> None:
     assert "T2 (trained on CXR, T1)" in found
     assert mixed.warnings(replace(brain(30, mean=0.65), modality=("",))) == ()
     assert "parts" not in TrainingProfile.fit_scans(t1).to_json()
+
+
+def smooth(seed: int, *, width: float = 3.0) -> FakePrepared:
+    """Anatomy in place of noise: grey values that change slowly."""
+    scan = brain(seed)
+    noise = np.random.default_rng(seed).normal(size=scan.images.shape)
+    slow = gaussian_filter(noise, (0, 0, width, width))
+    scan.images = ((0.5 + 0.15 * slow / slow.std()) * scan.roi[:, None]).clip(0, 1.5).astype(np.float32)
+    return scan
+
+
+def test_noise_is_seen_whatever_its_grey_values() -> None:
+    profile = TrainingProfile.fit_scans(smooth(seed) for seed in range(8))
+    assert profile.warnings(smooth(20)) == ()
+    noise = smooth(21)
+    inside = noise.images[noise.roi[:, None]]
+    # The very grey values of a healthy scan, in any order: no histogram tells them apart.
+    np.random.default_rng(0).shuffle(inside)
+    noise.images[noise.roi[:, None]] = inside
+    (said,) = profile.warnings(noise)
+    assert said.startswith("texture (mean step from pixel to pixel) unlike the training scans: 1 ")
+    # A lesion may smooth a scan; other contrasts of the same anatomy are no other texture.
+    assert profile.warnings(smooth(22, width=6.0)) == ()
+    brighter = smooth(23)
+    brighter.images = np.where(brighter.roi[:, None], 0.1 + 0.5 * brighter.images, 0).astype(np.float32)
+    assert not any("texture" in line for line in profile.warnings(brighter))
+    # An older run does not know.
+    known = {name: pair for name, pair in profile.ranges.items() if name != "roughness"}
+    assert replace(profile, ranges=known).warnings(noise) == ()
+
+
+def test_roughness_is_a_ratio_of_mean_differences() -> None:
+    images = np.random.default_rng(0).random((2, 1, 9, 9)).astype(np.float32)
+    roi = np.random.default_rng(1).random((2, 9, 9)) < 0.8
+    found = traits_of(
+        images=images, roi=roi, pixel_mm=(1.0, 1.0, 1.0), matrix=np.eye(4), modality=("T1",)
+    ).values["roughness"]
+    steps = [
+        abs(images[s, 0, i, j] - images[s, 0, i + a, j + b])
+        for s in range(2)
+        for i in range(9)
+        for j in range(9)
+        for a, b in ((1, 0), (0, 1))
+        if i + a < 9 and j + b < 9 and roi[s, i, j] and roi[s, i + a, j + b]
+    ]
+    values = images[:, 0][roi]
+    pairs = np.abs(values[:, None] - values[None])[~np.eye(len(values), dtype=bool)]
+    assert found == pytest.approx(np.mean(steps) / pairs.mean(), rel=1e-5)
+    flat = traits_of(
+        images=np.ones_like(images), roi=roi, pixel_mm=(1, 1, 1), matrix=np.eye(4), modality=("T1",)
+    )
+    assert "roughness" not in flat.values

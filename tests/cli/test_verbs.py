@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import csv
 import json
+import shlex
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
+import nibabel
 import numpy as np
+import pytest
 from PIL import Image
 
 from tests.cli.conftest import Command
 from unlesion import __version__
+from unlesion.report.provenance import repeat_evaluation
 
 
 def test_train_writes_a_whole_run(trained: Path) -> None:
@@ -66,6 +70,51 @@ def test_detect_writes_results_in_the_space_of_the_scan(
     for row in rows:
         mean[row["label"]].append(float(row["score"]))
     assert np.mean(mean["anomalous"]) > np.mean(mean["healthy"])
+
+
+def test_a_single_slice_has_an_area_and_no_volume(
+    unlesion: Command, trained: Path, pictures: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "scans"
+    folder.mkdir()
+    pixels = np.asarray(Image.open(pictures.parent / "s15.png")).astype(np.float32)
+    for name, voxels in (("flat", pixels), ("one_slice", pixels[..., None])):
+        image = nibabel.Nifti1Image(voxels, np.diag([4.0, 5.0, 6.0, 1.0]))
+        nibabel.save(image, folder / f"{name}.nii.gz")
+    shutil.copy(pictures.parent / "s15.png", folder / "unknown.png")
+    said = unlesion("detect", trained, folder, "--out", tmp_path / "out", "--jobs", 1)
+    assert said.code == 0, said.err
+    for name in ("flat", "one_slice"):
+        found = json.loads((tmp_path / "out" / name / "detection.json").read_text())
+        lesions = np.asarray(nibabel.load(tmp_path / "out" / name / "lesions.nii.gz").dataobj)
+        assert found["volume_ml"] is None
+        assert found["area_mm2"] == pytest.approx(20.0 * lesions.sum()) and found["area_mm2"] > 0
+    found = json.loads((tmp_path / "out" / "unknown" / "detection.json").read_text())
+    assert found["volume_ml"] is None and found["area_mm2"] is None
+    rows = {row["key"]: row for row in csv.DictReader((tmp_path / "out" / "scores.csv").open())}
+    assert float(rows["flat"]["area_mm2"]) > 0 and rows["flat"]["volume_ml"] == ""
+    assert "mm²" in (tmp_path / "out" / "report.html").read_text()
+
+
+def test_pictures_and_numbers_follow_the_rate(
+    unlesion: Command, trained: Path, pictures: Path, tmp_path: Path
+) -> None:
+    drawn = {}
+    for rate in (0.01, 0.05):
+        out = tmp_path / str(rate)
+        said = unlesion(
+            "detect", trained, pictures.parent / "s15.png", "--rate", rate, "--out", out, "--jobs", 1
+        )
+        assert said.code == 0, said.err
+        found = json.loads((out / "s15" / "detection.json").read_text())
+        anomaly, lesions = np.load(out / "s15" / "anomaly.npy"), np.load(out / "s15" / "lesions.npy") > 0
+        assert found["rate"] == rate and anomaly[lesions].min() > found["threshold"]
+        drawn[rate] = np.asarray(Image.open(out / "s15" / "anomaly.png"))
+        # White is twice the threshold.
+        np.testing.assert_allclose(
+            drawn[rate], 255 * np.clip(anomaly / found["threshold"] / 2, 0, 1), atol=1.01
+        )
+    assert drawn[0.05].mean() > drawn[0.01].mean()
 
 
 def test_a_second_detect_skips_what_is_done(
@@ -203,6 +252,20 @@ def test_evaluate_compare_and_maps_of_anybody(
     assert unlesion("evaluate", maps, pictures, "--out", two).code == 0
     again = json.loads((two / "metrics.json").read_text())
     assert abs(again["image"]["auroc"]["value"] - metrics["image"]["auroc"]["value"]) < 1e-9
+    assert again["sign"] == "both" and again["warnings"] == []
+    assert again["shared"]["voxel"]["ap"]["value"] > 0.5
+    shutil.rmtree(maps / "s08")  # one of val
+    (maps / "s12" / "detection.json").unlink()
+    (maps / "s12" / "healthy.npy").unlink()
+    assert unlesion("evaluate", maps, pictures, "--where", "split=test", "--out", two).code == 0
+    again = json.loads((two / "metrics.json").read_text())
+    assert again["sign"] is None and "shared" not in again
+    assert [words[:15] for words in again["warnings"]] == [
+        "1 of 6 scans: i",
+        "6 of 6 scans: l",
+        "1 of 6 scans: n",
+    ]
+    assert "shared scoring is left out" in (two / "report.html").read_text()
     said = unlesion("compare", one, one, "--out", tmp_path / "compare")
     assert said.code == 0, said.err
     assert "voxel.ap" in said.out
@@ -210,6 +273,64 @@ def test_evaluate_compare_and_maps_of_anybody(
     said = unlesion("compare", one, one, "--out", tmp_path / "quiet", "--quiet")
     assert (said.code, said.out) == (0, "")
     assert (tmp_path / "quiet" / "compare.json").exists()
+
+
+def test_evaluating_on_scans_that_the_run_knows_is_warned_of(
+    unlesion: Command, trained: Path, pictures: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    assert unlesion("evaluate", trained, pictures, "--out", out, "--jobs", 1).code == 0
+    assert json.loads((out / "metrics.json").read_text())["warnings"] == []
+    said = unlesion("evaluate", trained, pictures, "--split", "all", "--out", out, "--jobs", 1)
+    assert said.code == 0 and "8 of 18 scans are among those that the run learnt from" in said.err
+    metrics = json.loads((out / "metrics.json").read_text())
+    assert len(metrics["warnings"]) == 2 and "met" not in metrics["record"]
+    assert "4 of 18 scans are among those that calibrated the run" in (out / "report.html").read_text()
+
+
+def test_the_commands_that_repeat_an_evaluation_are_whole(
+    unlesion: Command, pictures: Path, tmp_path: Path
+) -> None:
+    def all_of_it(folder: Path, *, given: Path) -> dict[str, object]:
+        run, mine, measured = folder / "run", folder / "mine", folder / "measured"
+        if given == pictures:
+            words = [
+                "--method",
+                "atlas",
+                "--preset",
+                "tiny",
+                "--where",
+                "group=a,b",
+                "--jobs",
+                1,
+                "--device",
+                "cpu",
+            ]
+            assert unlesion("train", pictures, *words, "--out", run).code == 0
+            words = ["--where", "split=val", "--where", "group=a", "--set", "scoring.post.median_mm=9"]
+            assert unlesion("calibrate", run, pictures, *words, "--device", "cpu", "--out", mine).code == 0
+            words = ["--split", "test,val", "--where", "group=b", "--device", "cpu"]
+            assert unlesion("evaluate", mine, pictures, *words, "--out", measured).code == 0
+        else:
+            places = {
+                "COHORT": pictures,
+                "HEALTHY": pictures,
+                "TRAINED": run,
+                "RUN": mine,
+                "measured": measured,
+            }
+            for command in repeat_evaluation(json.loads((given / "metrics.json").read_text()), given):
+                said = unlesion(*(places.get(word, word) for word in shlex.split(command)[1:]))
+                assert said.code == 0, said.err
+        return json.loads((measured / "metrics.json").read_text())
+
+    first = all_of_it(tmp_path / "first", given=pictures)
+    again = all_of_it(tmp_path / "again", given=tmp_path / "first" / "measured")
+    for name in ("cohort", "voxel", "image", "calibration", "scoring", "n"):
+        assert again[name] == first[name]
+    page = (tmp_path / "first" / "measured" / "report.html").read_text()
+    assert "--recipe slices" in page and "group=b" in page and "scoring.post.median_mm=9" in page
+    assert "unlesion calibrate TRAINED HEALTHY" in (tmp_path / "first" / "mine" / "report.html").read_text()
 
 
 def test_calibrate_on_ones_own_scans(

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import csv
 import json
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from sklearn.metrics import average_precision_score, f1_score, roc_auc_score
 from tests.evaluation.scenes import BARE, calibration, evaluated, scans
 from unlesion.calibration import RATES
 from unlesion.errors import BadInput
-from unlesion.evaluation import Evaluator
+from unlesion.evaluation import EvaluatedScan, Evaluator
 from unlesion.evaluation.output import plain
 
 
@@ -214,7 +215,10 @@ def test_files(tmp_path: Path, items, metrics) -> None:  # type: ignore[no-untyp
     chosen = scan.maps["native"][0][scan.roi] > np.float32(calibration().thresholds["fpr_001"])
     assert float(sick["dice"]) == pytest.approx(f1_score(scan.truth[scan.roi], chosen))
     assert float(sick["predicted_voxels"]) == chosen.sum()
-    assert float(sick["lesion_ml"]) == pytest.approx(56 * 0.02)
+    # A single slice has an area and no volume.
+    assert sick["lesion_ml"] == sick["predicted_ml"] == ""
+    assert float(sick["lesion_mm2"]) == pytest.approx(56 * 4)
+    assert float(sick["predicted_mm2"]) == pytest.approx(4 * chosen.sum())
     assert float(sick["fpr"]) == pytest.approx(chosen[~scan.truth[scan.roi]].mean())
     assert 0 < float(sick["p_value"]) <= 1 and sick["flagged"] in ("True", "False")
     curves = json.loads((tmp_path / "e" / "curves.json").read_text())["native"]
@@ -242,3 +246,16 @@ def test_misuse_is_refused(items) -> None:  # type: ignore[no-untyped-def]
     nan[10, 10] = np.nan
     with pytest.raises(ValueError, match="NaN"):
         Evaluator().add(replace(items[1], maps={"native": (nan, None, None)}))
+
+
+def test_several_modalities_are_ranked_apart_too() -> None:
+    def of_two(items: Iterator[EvaluatedScan]) -> Iterator[EvaluatedScan]:
+        for number, scan in enumerate(items):
+            yield replace(scan, modality=("T1",) if number % 8 < 4 else ("T2",))
+
+    one, two = evaluated(scans()).metrics, evaluated(of_two(scans())).metrics
+    assert "auroc_within_modality" not in one["image"] and one["warnings"] == []
+    assert set(two["image"]["auroc_within_modality"].extra["examinations"]) == {"T1", "T2"}
+    assert "auroc_within_modality" in two["shared"]["image"]
+    assert "2 modalities (T1, T2)" in two["warnings"][0]
+    assert two["image"]["auroc"].value == one["image"]["auroc"].value

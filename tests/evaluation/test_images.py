@@ -8,6 +8,7 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 
 from unlesion.evaluation.bootstrap import Bootstrap
 from unlesion.evaluation.images import ImageScores, image_metrics
+from unlesion.evaluation.within import auroc_within
 
 
 @settings(max_examples=60, deadline=None)
@@ -62,3 +63,30 @@ def test_one_class_is_undefined(anomalous: bool) -> None:
     for metric in image_metrics(images.table(), Bootstrap(replicates=10)).values():
         assert metric.value is None
         assert ("anomalous" if anomalous else "healthy") in metric.why
+
+
+def test_within_modalities_scores_of_different_sizes_do_not_mix() -> None:
+    generator = np.random.default_rng(0)
+    parts = {"T1": ImageScores(), "T2": ImageScores(), "PD": ImageScores()}
+    truths, scores = {}, {}
+    # T2 scores a thousand times as high, and most of its scans are healthy.
+    for name, size, sick in (("T1", 1.0, 12), ("T2", 1000.0, 4)):
+        truths[name] = np.arange(20) < sick
+        scores[name] = size * (generator.random(20) + 0.5 * truths[name])
+        for number in range(20):
+            parts[name].add(f"s{number}", "x", scores[name][number], anomalous=bool(truths[name][number]))
+    parts["PD"].add("s0", "x", 1.0, anomalous=False)
+    found = auroc_within(parts, Bootstrap(replicates=100))
+    apart = {name: roc_auc_score(truths[name], scores[name]) for name in truths}
+    assert found.value == pytest.approx((12 * apart["T1"] + 4 * apart["T2"]) / 16)
+    assert found.ci is not None and found.ci[0] < found.value < found.ci[1]
+    assert found.extra["left_out"] == ["PD"]
+    assert found.extra["examinations"]["T2"] == {"anomalous": 4, "healthy": 16}
+    pooled = roc_auc_score(np.concatenate([*truths.values()]), np.concatenate([*scores.values()]))
+    assert pooled < 0.5 < found.value
+    # One modality: the plain AUROC.
+    alone = auroc_within({"T1": parts["T1"]}, Bootstrap(replicates=100))
+    plain = image_metrics(parts["T1"].table(), Bootstrap(replicates=100))["auroc"]
+    assert alone.value == pytest.approx(plain.value) and alone.ci == pytest.approx(plain.ci)
+    nothing = auroc_within({"PD": parts["PD"]}, Bootstrap(replicates=100))
+    assert nothing.value is None and "both healthy and anomalous" in nothing.why

@@ -41,15 +41,71 @@ def test_pictures(tmp_path: Path, cohort: Cohort) -> None:
     assert found[1].maps["native"][1:] == (None, None) and found[1].healthy is None
     # No roi came with the pictures: the head on black, with the holes that noise made.
     assert 0.3 < found[0].roi.mean() < 0.6
-    calibration = calibrate_maps(maps, cohort)
-    assert calibration is not None and calibration.n_subjects == 3
-    evaluator = Evaluator(calibrations={"native": calibration})
+    calibrations = calibrate_maps(maps, cohort)
+    assert set(calibrations) == {"native"} and calibrations["native"].n_subjects == 3
+    assert calibrations["native"].modalities == ("T1",)
+    evaluator = Evaluator(calibrations=calibrations)
     for scan in found:
         evaluator.add(scan)
     metrics = evaluator.finish().metrics
     assert metrics["voxel"]["ap"].value > 0.9
     assert metrics["image"]["auroc"].value is not None
     assert metrics["voxel"]["ap_raw"].value is None and "post-processing" in metrics["voxel"]["ap_raw"].why
+
+
+def test_nothing_is_made_up(tmp_path: Path, cohort: Cohort) -> None:
+    chosen = cohort.select(split="test")
+    maps = write_maps(tmp_path / "maps", chosen)
+
+    def flagged_if_said(**said: object) -> tuple[dict[str, object], dict[str, object]]:
+        for entry in chosen:
+            (maps / entry.key / "detection.json").write_text(json.dumps({"p_value": 0.01, **said}))
+        evaluator = Evaluator()
+        for scan in read_maps_folder(maps, chosen):
+            assert evaluator.add(scan)["p_value"] == 0.01
+        metrics = evaluator.finish().metrics
+        return metrics, metrics["image"]["flagged"]["anomalous"]
+
+    # A p-value alone flags nothing: nobody chose an alpha.
+    metrics, flagged = flagged_if_said()
+    assert flagged.value is None and "nothing says which scans to flag" in flagged.why
+    assert "alpha" not in flagged.extra and metrics["sign"] is None
+    metrics, flagged = flagged_if_said(flagged=True, alpha=0.02, sign="bright")
+    assert flagged.value == 1 and flagged.extra["alpha"] == 0.02 and metrics["sign"] == "bright"
+    (maps / chosen.entries[0].key / "detection.json").write_text('{"flagged": true, "alpha": 0.2}')
+    evaluator = Evaluator()
+    for scan in read_maps_folder(maps, chosen):
+        evaluator.add(scan)
+    metrics = evaluator.finish().metrics
+    assert "0.02, 0.2" in metrics["image"]["flagged"]["healthy"].why and metrics["sign"] is None
+
+
+def test_healthy_images_give_the_shared_scoring(tmp_path: Path, cohort: Cohort) -> None:
+    chosen = cohort.select(split="test")
+    maps = write_maps(tmp_path / "maps", chosen)
+    for entry in chosen:
+        image = entry.read().voxels[0, ..., 0]
+        np.save(maps / entry.key / "healthy.npy", np.minimum(image, 130).astype(np.float32))
+    folder = read_maps_folder(maps, chosen)
+    assert folder.undrawn == []
+    evaluator = Evaluator()
+    for scan in folder:
+        evaluator.add(scan)
+        raw = scan.maps["shared"][1]
+        assert raw is not None
+        if scan.label == "anomalous":
+            # |scan - healthy| is what was cut off above 130, in units of the scan's own range.
+            inside = scan.image[0][scan.roi]
+            low, high = np.percentile(inside, [1, 99])
+            wanted = np.maximum(scan.image[0] - 130, 0) / (high - low) * scan.roi
+            np.testing.assert_allclose(raw, wanted, atol=1e-5)
+    metrics = evaluator.finish().metrics
+    assert metrics["shared"]["voxel"]["ap"].value > 0.8
+    assert metrics["shared"]["voxel"]["ap_raw"].value > 0.8
+    (maps / chosen.entries[0].key / "healthy.npy").unlink()
+    folder = read_maps_folder(maps, chosen)
+    assert folder.undrawn == [chosen.entries[0].key]
+    assert all(set(scan.maps) == {"native"} for scan in folder)
 
 
 def test_missing_maps_are_counted(tmp_path: Path, cohort: Cohort) -> None:
@@ -59,7 +115,7 @@ def test_missing_maps_are_counted(tmp_path: Path, cohort: Cohort) -> None:
     folder = read_maps_folder(maps, chosen)
     assert folder.missing == [chosen.entries[2].key]
     assert len(folder) == len(list(folder)) == 5
-    assert calibrate_maps(maps, cohort) is None
+    assert calibrate_maps(maps, cohort) == {}
 
 
 def test_no_maps_at_all(tmp_path: Path, cohort: Cohort) -> None:

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
+from unlesion.calibration import Calibration
 from unlesion.detection import Detection
 from unlesion.report import choose_slice, choose_slices, preview, write_preview
 from unlesion.report.colours import FOUND, STOPS, TRUTH, colour_map, css_gradient, rgb
@@ -237,6 +238,37 @@ def test_a_preview_says_which_side_is_left_where_the_header_does(tmp_path: Path,
     tile = max((np.asarray(tile)[..., 0] for tile, _ in drawn), key=lambda pixels: int(pixels.sum()))
     # Where the header is silent the reader guesses, and nothing is claimed.
     assert not known or np.nonzero(tile > 200)[1].mean() > tile.shape[1] / 2
+
+
+def test_colours_follow_the_threshold_of_the_outlines(tmp_path: Path) -> None:
+    """Whatever `--rate` is, half way along the scale is the threshold of `lesions`."""
+    thresholds = {"fpr_0001": 4.0, "fpr_0005": 3.0, "fpr_001": 2.0, "fpr_005": 0.5}
+    shape = (64, 64, 1)
+    anomaly = np.full(shape, 0.5, np.float32)
+    grid = Grid(
+        shape=shape,
+        affine=np.eye(4),
+        spacing=(1.0,) * 3,
+        spacing_known=False,
+        family="numpy",
+        file_shape=shape,
+    )
+    scan = Scan(voxels=np.ones((1, *shape), np.float32), grid=grid, key="x")
+    at = colour_map(np.array([1.0]))[0]
+
+    def pixels_at_threshold(**over: object) -> int:
+        own = {**thresholds, "fpr_005": over["threshold"]}
+        calibration = Calibration(thresholds=own, scores=((1.0,),), n_scans=1)
+        words = {"anomaly": anomaly, "lesions": np.zeros(shape, bool), **over}
+        found = Detection(**{**detection(shape).__dict__, **words})  # type: ignore[arg-type]
+        write_preview(tmp_path / "p.png", scan, found, calibration=calibration)
+        return int((np.asarray(Image.open(tmp_path / "p.png")) == at).all(axis=-1).sum())
+
+    assert pixels_at_threshold(threshold=0.5, rate=0.05) > 50_000
+    assert pixels_at_threshold(threshold=2.0, rate=0.01) < 5_000
+    # A threshold of 0 is no scale: the next stricter one is.
+    anomaly[:] = 2.0
+    assert pixels_at_threshold(threshold=0.0, rate=0.05) > 50_000
 
 
 def test_figures_are_the_same_every_time_and_leave_matplotlib_alone() -> None:

@@ -116,3 +116,13 @@ def test_healthy_scans_exceed_too_often_only_if_the_interval_says_so(
         "realised_fpr": {"fpr_001": {"value": 0.021, "ci": ends}},
     }
     assert ("more often than they should" in evaluation_verdict(metrics)) is said
+
+
+def test_with_several_modalities_the_verdict_ranks_within_them() -> None:
+    auroc = {"value": 0.4, "ci": [0.3, 0.45]}
+    within = {"value": 0.55, "ci": [0.45, 0.65]}
+    n = {"subjects": {"value": 8}}
+    said = evaluation_verdict({"n": n, "image": {"auroc": auroc, "auroc_within_modality": within}})
+    assert "outscores a healthy one of its modality with probability 0.550" in said
+    assert "may be chance" in said
+    assert "may be chance" not in evaluation_verdict({"n": n, "image": {"auroc": auroc}})

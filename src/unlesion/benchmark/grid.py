@@ -174,6 +174,7 @@ class Bench:
             bars=self.bars,
             device=self.device,
             tell=self.tell,
+            source_words=_source_words(cell.cohort),
         )
 
     def _store(self, cell: Cell, plan: Plan) -> PreparedStore:
@@ -214,6 +215,12 @@ class Bench:
 
     def _evaluation(self, cell: Cell) -> Path:
         return self.out / "evaluations" / cell.folder
+
+
+def _source_words(cohort: CohortSpec) -> list[str]:
+    """The words of a command line that open what is learnt from."""
+    words = [cohort.path, *(word for condition in cohort.where for word in ("--where", condition))]
+    return [*words, *(("--channels", ",".join(cohort.channels)) if cohort.channels else ())]
 
 
 def _is_of(folder: Path, identity: Mapping[str, Any]) -> bool:

@@ -54,6 +54,17 @@ class Calibration:
         """What healthy scans of that modality say, where there were several; else what all say."""
         return self.parts.get(condition_name(modality), self)
 
+    def drawn_at(self, rate: float) -> tuple[float, float] | None:
+        """The threshold that pictures are scaled by, and its rate.
+
+        That at `rate`, or, where so many healthy voxels are 0 that it is 0 itself, the next stricter one;
+        None where all are 0.
+        """
+        for name, share in sorted(RATES.items(), key=lambda pair: -pair[1]):
+            if share <= rate and self.thresholds[name] > 0:
+                return self.thresholds[name], share
+        return None
+
     @property
     def n_subjects(self) -> int:
         """Number of healthy subjects."""

@@ -168,7 +168,7 @@ class TrainingProfile:
             if name not in self.ranges or name not in traits.values:
                 continue
             (low, high), value = self.ranges[name], traits.values[name]
-            if not low / RANGE_SLACK <= value <= high * RANGE_SLACK:
+            if value > high * RANGE_SLACK or (trait.least and value < low / RANGE_SLACK):
                 out.append(
                     f"{trait.what} unlike the training scans: {value:.3g} {trait.unit}, "
                     f"theirs {low:.3g} to {high:.3g} {trait.unit}"

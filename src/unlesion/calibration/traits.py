@@ -1,4 +1,4 @@
-"""Traits of a scan by which it can be like or unlike others: contrast, spacing, field of view."""
+"""Traits of a scan by which it can be like or unlike others: contrast, spacing, field of view, texture."""
 
 from __future__ import annotations
 
@@ -16,15 +16,17 @@ BINS = 60
 
 @dataclass(frozen=True, kw_only=True)
 class Trait:
-    """A number that describes the geometry of a scan.
+    """A number that describes the geometry or the texture of a scan.
 
     Attributes:
         what: in words.
         unit: of the number.
+        least: whether too small a number is unlike, too.
     """
 
     what: str
     unit: str
+    least: bool = True
 
 
 TRAITS: Mapping[str, Trait] = {
@@ -32,6 +34,12 @@ TRAITS: Mapping[str, Trait] = {
     "thickness_mm": Trait(what="spacing (of slices)", unit="mm"),
     "area_cm2": Trait(what="field of view (area inside the region of interest)", unit="cm²"),
     "height_mm": Trait(what="field of view (height covered)", unit="mm"),
+    "roughness": Trait(
+        what="texture (mean step from pixel to pixel)",
+        unit="of the mean step between any two pixels",
+        # A large lesion smooths a scan: 7 in 100 gliomas (lgg_flair) lie below all healthy scans.
+        least=False,
+    ),
 }
 
 
@@ -41,7 +49,8 @@ class Traits:
 
     Attributes:
         histogram: (C, BINS) shares of prepared intensities inside the roi; None for an empty roi.
-        values: by name in `TRAITS`; heights and thicknesses only of volumes.
+        values: by name in `TRAITS`; heights and thicknesses only of volumes, roughness not of
+            a scan of one grey value.
         modality: names of the channels.
     """
 
@@ -80,7 +89,33 @@ def traits_of(
     if slices > 0:
         values["thickness_mm"] = float(slices / crossed[2])
         values["height_mm"] = float(roi.any(axis=(1, 2)).sum()) * slices
+    rough = _roughness(images, roi)
+    if rough is not None:
+        values["roughness"] = rough
     return Traits(histogram=histogram, values=values, modality=modality)
+
+
+def _roughness(images: NDArray[Any], roi: NDArray[np.bool_]) -> float | None:
+    """Mean |difference| of neighbouring pixels over that of any two pixels, mean over channels.
+
+    About 1 for noise, whatever its grey values, and nearer 0 the smoother a picture is. Histograms do not see
+    it, and a map may not either: a median filter takes away what noise leaves there.
+    """
+    down, across = roi[:, 1:] & roi[:, :-1], roi[:, :, 1:] & roi[:, :, :-1]
+    found = []
+    for channel in range(images.shape[1]):
+        image = images[:, channel].astype(np.float32)
+        values = np.sort(image[roi]).astype(np.float64)
+        count = len(values)
+        steps = np.concatenate([np.abs(np.diff(image, axis=1))[down], np.abs(np.diff(image, axis=2))[across]])
+        if count < 2 or len(steps) == 0:
+            continue
+        # Gini's mean difference, from the sorted values.
+        ranks = 2 * np.arange(1, count + 1) - count - 1
+        anywhere = 2.0 * float((ranks * values).sum()) / (count * (count - 1))
+        if anywhere > 0:
+            found.append(float(steps.mean()) / anywhere)
+    return float(np.mean(found)) if found else None
 
 
 def contrast_distance(first: NDArray[np.float64], second: NDArray[np.float64]) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -24,6 +25,7 @@ from unlesion.cli.options import (
     split_words,
     workers,
 )
+from unlesion.cli.train import source_words
 from unlesion.errors import BadInput
 from unlesion.wording import count
 
@@ -48,6 +50,7 @@ def command(
 ) -> None:
     """Calibrate a run on healthy scans of another site; every healthy scan given is used."""
     from unlesion.calibrating import calibrate_detector, with_scoring
+    from unlesion.calibration.met import met_by
     from unlesion.detector import Detector
     from unlesion.files import whole_folder
     from unlesion.settings import parse_settings
@@ -88,10 +91,22 @@ def command(
     for words in _doubts(detector.calibrations.get("native"), calibrations["native"], opened):
         console.warn(words)
     used = calibrations["native"].n_subjects
+    # Settings of an earlier calibration hold on.
+    said = {**detector.record.get("calibrated_on", {}).get("settings", {}), **_by_name(set_ or [])}
+    options = source_words(cohort, where=where, channels=channels, volume=volume)[1:]
+    options += [word for name, value in said.items() for word in ("--set", f"{name}={value}")]
     calibrated = detector.with_calibration(calibrations)
+    met = {**detector.record.get("met", {}), "calibrated": met_by((), opened)["calibrated"]}
     calibrated.record = {
         **detector.record,
-        "calibrated_on": {"name": opened.name, "cohort": opened.digest, "subjects": used},
+        "met": met,
+        "calibrated_on": {
+            "name": opened.name,
+            "cohort": opened.digest,
+            "subjects": used,
+            "settings": said,
+            "repeat": shlex.join([*options, "--device", pick_device(device)]),
+        },
     }
     with whole_folder(out) as partial:
         calibrated.save(partial)
@@ -106,6 +121,12 @@ def command(
     failures.settle(
         f"{len(failures)} of {count(len(opened), 'scan')} could not be used (named above); {out} rests on the others"
     )
+
+
+def _by_name(settings: list[str]) -> dict[str, str]:
+    """What `--set` says, by name; the last word counts."""
+    pairs = (words.partition("=") for words in settings)
+    return {name.strip(): value for name, _, value in pairs}
 
 
 def _doubts(before: Calibration | None, after: Calibration, cohort: Cohort) -> Iterator[str]:

@@ -37,7 +37,7 @@ RATES = {0.001: "fpr_0001", 0.005: "fpr_0005", 0.01: "fpr_001", 0.05: "fpr_005"}
 
 COLUMNS = (
     "key", "subject", "scan", "label", "score", "p_value", "flagged", "alpha",
-    "threshold", "volume_ml", "components", "warnings", "problem",
+    "threshold", "rate", "volume_ml", "area_mm2", "components", "warnings", "problem",
 )  # fmt: skip
 
 
@@ -125,6 +125,7 @@ def command(
                         )
 
                         own = None if calibration is None else calibration.of(swept.scan.modality)
+                        drawn = None if own is None else own.drawn_at(rate)
                         preview = partial(_preview, scan=swept.scan, found=found, calibration=own)
 
                         write_detection(
@@ -133,7 +134,7 @@ def command(
                             out / key,
                             run=str(run),
                             recipe=detector.recipe.digest,
-                            scale=None if own is None else 2.0 * own.thresholds["fpr_001"],
+                            scale=None if drawn is None else 2.0 * drawn[0],
                             mark=marks[key],
                             also=preview,
                         )

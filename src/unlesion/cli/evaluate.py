@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from concurrent.futures import Executor
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -22,6 +23,7 @@ from unlesion.cli.options import (
     split_words,
     workers,
 )
+from unlesion.cli.train import source_words
 from unlesion.errors import BadInput
 from unlesion.wording import count
 
@@ -59,6 +61,7 @@ def command(
     from unlesion.sweep import Failures
 
     failures = Failures(console.warn)
+    options = source_words(cohort, where=where, channels=channels, volume=volume)[1:]
     if (what / "detector.json").exists():
         from unlesion.detector import Detector
 
@@ -75,11 +78,13 @@ def command(
                 console=console,
                 device=pick_device(device),
                 failures=failures,
+                opened=opened,
+                options=[*options, "--device", pick_device(device)],
             )
         bad = len(failures)
     else:
         chosen, split = _chosen(opened, split, console=console)
-        bad = _evaluate_maps(what, opened, chosen, out, split, console)
+        bad = _evaluate_maps(what, opened, chosen, out, split, console, options)
     page = build_report(out)
     console.tell(f"{out / 'metrics.json'}: {count(len(chosen) - bad, 'scan')}; look at {page}")
     said = f"{bad} of {count(len(chosen), 'scan')} could not be evaluated (named above); the numbers are of the others"
@@ -98,6 +103,8 @@ def evaluate_into(
     console: Console,
     device: str = "cpu",
     failures: Failures | None = None,
+    opened: Cohort | None = None,
+    options: Sequence[str] = (),
 ) -> int:
     """Evaluate a detector, collecting pictures on the way; how many scans could not be used."""
     from unlesion.cli.pictures import builder_for
@@ -115,6 +122,8 @@ def evaluate_into(
         warn=console.warn,
         on_scan=builder.look,
         failures=failures,
+        opened=opened,
+        options=options,
     )
     builder.finish().save(out / "gallery")
     return bad
@@ -131,8 +140,6 @@ def _chosen(opened: Cohort, split: str, *, console: Console, trained_on: object 
     """
     known = trained_on is not None and trained_on == opened.digest
     if split == "all":
-        if known:
-            console.warn(f"{opened.name}: the run learnt from scans of it; with --split all they count too")
         return opened, "all"
     if not any(entry.split for entry in opened):
         if not known:
@@ -144,7 +151,7 @@ def _chosen(opened: Cohort, split: str, *, console: Console, trained_on: object 
         if split == DEFAULT:
             console.warn(
                 f"{opened.name}: no column split, and the run learnt from it; evaluating the part 'val' that it "
-                "did not learn from, but its thresholds were calibrated on the healthy ones of that part"
+                "did not learn from"
             )
             split = "val"
     chosen = opened.select(split=split_words(split))
@@ -155,7 +162,13 @@ def _chosen(opened: Cohort, split: str, *, console: Console, trained_on: object 
 
 
 def _evaluate_maps(
-    maps: Path, opened: Cohort, chosen: Cohort, out: Path, split: str, console: Console
+    maps: Path,
+    opened: Cohort,
+    chosen: Cohort,
+    out: Path,
+    split: str,
+    console: Console,
+    options: Sequence[str],
 ) -> int:
     from unlesion.evaluating import evaluate_maps
     from unlesion.report import GalleryBuilder
@@ -170,6 +183,7 @@ def _evaluate_maps(
         bars=console.bars,
         warn=console.warn,
         on_scan=builder.look,
+        options=options,
     )
     builder.finish().save(out / "gallery")
     return bad

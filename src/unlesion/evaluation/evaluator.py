@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,9 +13,11 @@ from numpy.typing import NDArray
 
 from unlesion.calibration import Calibration
 from unlesion.errors import BadInput
+from unlesion.evaluation import within
 from unlesion.evaluation.bootstrap import Bootstrap
 from unlesion.evaluation.by_group import by_group
 from unlesion.evaluation.groups import COLUMNS, Cell, cell_of
+from unlesion.evaluation.images import ImageScores
 from unlesion.evaluation.kinds import arrays_of_kinds
 from unlesion.evaluation.output import write_evaluation
 from unlesion.evaluation.scan import EvaluatedScan
@@ -74,6 +76,7 @@ class Evaluator:
         alpha: a scan is flagged if its p-value is at most this.
         bootstrap: how intervals are made.
         record: recorded as it stands.
+        warnings: what a reader of the numbers should know beforehand; more may follow from the scans.
     """
 
     def __init__(
@@ -86,6 +89,7 @@ class Evaluator:
         alpha: float = ALPHA,
         bootstrap: Bootstrap | None = None,
         record: Mapping[str, Any] | None = None,
+        warnings: Sequence[str] = (),
     ) -> None:
         self.calibrations = dict(calibrations or {})
         self.scoring = dict(scoring or {})
@@ -94,12 +98,16 @@ class Evaluator:
         self.alpha = alpha
         self.bootstrap = bootstrap or Bootstrap()
         self.record = dict(record or {})
+        self.warnings = list(warnings)
         self.rows: list[Row] = []
         self._scorings: tuple[str, ...] = ()
         self._strata: dict[Cell, Stratum] = {}
         self._identity: list[str] = []
         self._keys: set[str] = set()
+        # By scoring and modality.
+        self._scores: dict[str, dict[str, ImageScores]] = {}
         self._modalities: set[str] = set()
+        self._signs: set[str | None] = set()
 
     def add(self, scan: EvaluatedScan) -> Row:
         """Take in one scan; returns its row of `scans.csv`.
@@ -116,6 +124,8 @@ class Evaluator:
         self._scorings = self._scorings or scorings
         self._keys.add(scan.key)
         self._modalities.add(condition_name(scan.modality))
+        signs = {name: self._sign(name, scan) for name in scorings}
+        self._signs.add(signs["native"])
         cell = cell_of(scan)
         if cell not in self._strata:
             self._strata[cell] = Stratum({name: self._tally(name) for name in self._scorings})
@@ -131,8 +141,11 @@ class Evaluator:
             **bands,
         }
         for name, tally in stratum.tallies.items():
-            sign = self.scoring[name].sign if name in self.scoring else None
-            columns = {"sign": sign, **tally.add(scan, name)}
+            columns = {"sign": signs[name], **tally.add(scan, name)}
+            scores = self._scores.setdefault(name, {}).setdefault(
+                condition_name(scan.modality), ImageScores()
+            )
+            scores.add(scan.subject, scan.scan_id, columns["score"], anomalous=scan.label == "anomalous")
             row.update(columns if name == "native" else {f"{name}_{k}": v for k, v in columns.items()})
         row.update(stratum.add(scan))
         self.rows.append(row)
@@ -151,12 +164,18 @@ class Evaluator:
         # Sorted, so that sums of fractions do not depend on which scan came first.
         whole = Stratum.sum([self._strata[cell] for cell in sorted(self._strata)])
         found = {name: tally.metrics(self.bootstrap) for name, tally in whole.tallies.items()}
+        warnings = list(self.warnings)
+        if len(self._modalities) > 1:
+            warnings.append(_several(self._modalities))
+            for name, parts in self._scores.items():
+                found[name]["image"][within.NAME] = within.auroc_within(parts, self.bootstrap)
         by, grouping = by_group(self._strata, whole, self.bootstrap)
         metrics: dict[str, Any] = {
             "notice": "For research use only; not a medical device.",
             "name": self.name,
             "cohort": {**self.cohort, "evaluated": self._evaluated()},
-            "sign": self.scoring["native"].sign if "native" in self.scoring else None,
+            "sign": next(iter(self._signs)) if len(self._signs) == 1 else None,
+            "warnings": warnings,
             "scoring": {name: config.model_dump(mode="json") for name, config in self.scoring.items()},
             "calibration": {name: self._described(c) for name, c in self.calibrations.items()},
             "bootstrap": {"replicates": self.bootstrap.replicates, "seed": self.bootstrap.seed},
@@ -181,6 +200,12 @@ class Evaluator:
         evaluation = self.finish()
         evaluation.write(out)
         return evaluation
+
+    def _sign(self, scoring: str, scan: EvaluatedScan) -> str | None:
+        """What a map looks for: as configured, or as somebody says of his own maps."""
+        if scoring in self.scoring:
+            return self.scoring[scoring].sign
+        return scan.sign if scoring == "native" else None
 
     def _tally(self, name: str) -> Tally:
         post = self.scoring[name].post if name in self.scoring else PostConfig()
@@ -209,6 +234,13 @@ class Evaluator:
     def _evaluated(self) -> str:
         """Changes with the rows, their labels, their roi and their annotation."""
         return hashlib.sha256("\n".join(sorted(self._identity)).encode()).hexdigest()[:16]
+
+
+def _several(modalities: Collection[str]) -> str:
+    return (
+        f"Scans of {len(modalities)} modalities ({', '.join(sorted(modalities))}): image.auroc and image.ap rank their scores "
+        f"together, though scores of different modalities need not compare; image.{within.NAME} ranks each among its own."
+    )
 
 
 # Columns of the cohort that stand under their own names already.

@@ -67,7 +67,7 @@ def size_band(scan: EvaluatedScan) -> str:
     marked = None if truth is None else int(truth.sum())
     if marked == 0:
         return ""
-    if marked is not None and scan.voxel_ml is not None and scan.roi.ndim == 3 and scan.roi.shape[2] > 1:
+    if marked is not None and scan.voxel_ml is not None:
         return SIZE_BANDS[_place(marked * scan.voxel_ml, _SIZE_ENDS)]
     given = _number(scan.columns.get("size_ml", ""))
     if given is not None and given > 0:

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from unlesion.calibration import Calibration, CalibrationBuilder
 from unlesion.detection import healthy_names
 from unlesion.errors import BadInput
-from unlesion.evaluation.scan import EvaluatedScan
+from unlesion.evaluation.scan import EvaluatedScan, Scored
+from unlesion.evaluation.shared_map import shared_map
 from unlesion.files import read_json
 from unlesion.scans import Cohort, Entry, Scan, sides_of
 from unlesion.scans.checks import check_same_grid
@@ -30,7 +31,8 @@ class MapsFolder:
     """The scans of a cohort with their maps from `maps/KEY/anomaly.nii.gz` (or `.nii`, `.npy`).
 
     Beside a map may lie `healthy` (the pseudo-healthy image), `lesions` (binary) and `detection.json`
-    ("score", "p_value").
+    ("score", "p_value", "flagged", "alpha", "sign"). If all scans have a healthy image, there is the shared
+    scoring, too.
 
     Args:
         maps: the folder.
@@ -39,6 +41,7 @@ class MapsFolder:
 
     Attributes:
         missing: keys without a map.
+        undrawn: keys with a map and without a healthy image.
 
     Raises:
         BadInput: there is no such folder, or no map of any scan in it.
@@ -53,6 +56,7 @@ class MapsFolder:
             raise BadInput(f"{self.maps}: no such folder; give a run, or a folder of maps")
         self.entries = [entry for entry in cohort if self._file(entry, "anomaly") is not None]
         self.missing = [entry.key for entry in cohort if self._file(entry, "anomaly") is None]
+        self.undrawn = [entry.key for entry in self.entries if not self._drawn(entry)]
         if not self.entries:
             example = f"{self.maps}/{self.missing[0] if self.missing else 'KEY'}/anomaly.nii.gz (or .npy)"
             raise BadInput(
@@ -79,8 +83,17 @@ class MapsFolder:
         assert anomaly is not None
         healthy = [self._image(entry, scan, name, "healthy image") for name in healthy_names(scan)]
         drawn = [image for image in healthy if image is not None]
+        redrawn = np.stack(drawn) if len(drawn) == scan.channels else None
         predicted = self._image(entry, scan, "lesions", "lesion mask")
-        said = self._said(entry)
+        said, sign = self._said(entry)
+        roi = region_of(scan)
+        spacing = scan.grid.spacing if scan.grid.spacing_known else None
+        maps: dict[str, Scored] = {"native": (anomaly, None, said.get("score"))}
+        if not self.undrawn:
+            if redrawn is None:
+                names = ", ".join(healthy_names(scan))
+                raise BadInput(f"{self.maps / entry.key}: not all healthy images are there; write {names}")
+            maps["shared"] = shared_map(scan.voxels, redrawn, roi, spacing=spacing)
         return EvaluatedScan(
             key=entry.key,
             subject=entry.subject or entry.key,
@@ -88,16 +101,29 @@ class MapsFolder:
             label=entry.label,
             pathology=entry.pathology,
             columns=dict(entry.columns),
-            maps={"native": (anomaly, None, said.get("score"))},
-            roi=region_of(scan),
+            maps=maps,
+            roi=roi,
             lesions=scan.lesions,
             predicted=None if predicted is None else predicted > 0,
             image=scan.voxels,
-            healthy=np.stack(drawn) if len(drawn) == scan.channels else None,
+            healthy=redrawn,
             twin=scan.twin,
-            spacing=scan.grid.spacing if scan.grid.spacing_known else None,
+            spacing=spacing,
             sides=sides_of(scan.grid),
             p_value=said.get("p_value"),
+            flagged=bool(said["flagged"]) if "flagged" in said else None,
+            alpha=said.get("alpha"),
+            sign=sign,
+            modality=scan.modality,
+        )
+
+    def _drawn(self, entry: Entry) -> bool:
+        """Whether there is a healthy image, of any channel."""
+        folder = self.maps / entry.key
+        return any(
+            path.name.endswith(_ENDINGS)
+            for pattern in ("healthy.*", "healthy_*")
+            for path in folder.glob(pattern)
         )
 
     def _file(self, entry: Entry, name: str) -> Path | None:
@@ -116,17 +142,19 @@ class MapsFolder:
             )
         return values
 
-    def _said(self, entry: Entry) -> dict[str, float]:
-        """Score and p-value out of `detection.json`, where they are numbers."""
+    def _said(self, entry: Entry) -> tuple[dict[str, float], str | None]:
+        """The numbers of `detection.json` as far as they are some, and the sign of the map."""
         path = self.maps / entry.key / "detection.json"
         said: Any = read_json(path) if path.is_file() else {}
         if not isinstance(said, dict):
-            return {}
-        return {
+            return {}, None
+        numbers = {
             name: float(said[name])
-            for name in ("score", "p_value")
+            for name in ("score", "p_value", "flagged", "alpha")
             if isinstance(said.get(name), int | float) and np.isfinite(said[name])
         }
+        sign = said.get("sign")
+        return numbers, sign if sign in ("both", "bright", "dark") else None
 
 
 def read_maps_folder(
@@ -138,26 +166,26 @@ def read_maps_folder(
 
 def calibrate_maps(
     maps: Path, cohort: Cohort, *, on_problem: Callable[[str], None] | None = None
-) -> Calibration | None:
-    """Thresholds and p-values from somebody's maps of the healthy rows of split `val`.
+) -> dict[str, Calibration]:
+    """Thresholds and p-values from somebody's maps of the healthy rows of split `val`, by scoring.
 
     Returns:
-        None where the cohort has no such rows, or the folder no maps of them.
+        Nothing where the cohort has no such rows, or the folder no maps of them.
     """
     held_out = cohort.select(split="val", label="healthy")
     if len(held_out) == 0:
-        return None
-    builder, count = CalibrationBuilder(), 0
+        return {}
+    builders: dict[str, CalibrationBuilder] = {}
     try:
         folder = MapsFolder(maps, held_out, on_problem=on_problem)
     except BadInput:
-        return None
+        return {}
     for scan in folder:
-        anomaly, _, score = scan.maps["native"]
-        score = pool_map(anomaly, scan.roi) if score is None else score
-        builder.add(scan.subject, anomaly, scan.roi, score)
-        count += 1
-    return builder.finish() if count else None
+        for name, (anomaly, _, score) in scan.maps.items():
+            score = pool_map(anomaly, scan.roi) if score is None else score
+            builder = builders.setdefault(name, CalibrationBuilder())
+            builder.add(scan.subject, anomaly, scan.roi, score, modality=scan.modality)
+    return {name: builder.finish() for name, builder in builders.items()}
 
 
 def region_of(scan: Scan) -> NDArray[np.bool_]:
@@ -177,3 +205,34 @@ def region_of(scan: Scan) -> NDArray[np.bool_]:
     for index in range(there.shape[2]):
         out[..., index] = binary_fill_holes(there[..., index])
     return out
+
+
+def unknown_of_maps(*, scans: int, unsigned: int, predicted: int, undrawn: int) -> list[str]:
+    """What a folder of maps does not say, for those who read its numbers.
+
+    Args:
+        scans: how many were evaluated.
+        unsigned: how many of them do not say what their map looks for.
+        predicted: how many have binary lesions that count, as there are no thresholds.
+        undrawn: how many have no healthy image.
+    """
+    found = []
+    if unsigned:
+        found.append(
+            f"{_of(unsigned, scans)}: it is not known whether the map looks for brighter, darker or both "
+            '("sign" in detection.json says it).'
+        )
+    if predicted:
+        found.append(
+            f"{_of(predicted, scans)}: lesions are counted in the files `lesions` beside the maps; at which threshold "
+            "they were made is not known here."
+        )
+    if 0 < undrawn < scans:
+        found.append(
+            f"{_of(undrawn, scans)}: no healthy image, so that the shared scoring is left out for all."
+        )
+    return found
+
+
+def _of(count: int, scans: int) -> str:
+    return f"{count} of {scans} scans"

@@ -42,7 +42,9 @@ class EvaluatedScan:
         spacing: mm along rows, columns, slices; None unknown.
         sides: of the patient at the left and right edge of a slice, such as ("R", "L"); None unknown.
         assumed_width_mm: how long the longer side of a picture of unknown spacing is taken to be.
-        p_value: of the native score, used where there is no calibration.
+        p_value, flagged, alpha: what somebody says of the native score, used where there is no calibration:
+            how unusual it is, whether it is too unusual, and at which share of healthy scans; or None.
+        sign: "both", "bright" or "dark": what the native map looks for; None where nobody says.
         modality: one name per channel; chooses the calibration where there are several.
     """
 
@@ -64,6 +66,9 @@ class EvaluatedScan:
     sides: tuple[str, str] | None = None
     assumed_width_mm: float = ASSUMED_WIDTH_MM
     p_value: float | None = None
+    flagged: bool | None = None
+    alpha: float | None = None
+    sign: str | None = None
     modality: tuple[str, ...] = ()
 
     @property
@@ -75,8 +80,18 @@ class EvaluatedScan:
 
     @property
     def voxel_ml(self) -> float | None:
-        """Volume of a voxel, None where the spacing is unknown."""
-        return None if self.spacing is None else float(np.prod(self.spacing)) / 1000.0
+        """Volume of a voxel; None where the spacing is unknown, and of a single slice, which has no volume."""
+        return None if self.spacing is None or self.is_flat else float(np.prod(self.spacing)) / 1000.0
+
+    @property
+    def pixel_mm2(self) -> float | None:
+        """Area of a pixel of a single slice; None where the spacing is unknown, and of volumes."""
+        return self.spacing[0] * self.spacing[1] if self.spacing is not None and self.is_flat else None
+
+    @property
+    def is_flat(self) -> bool:
+        """True for a single slice or picture."""
+        return bool(self.roi.shape[2] == 1)
 
     def check(self) -> None:
         """Refuse arrays that do not fit together.

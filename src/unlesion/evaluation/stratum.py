@@ -135,6 +135,8 @@ class Stratum:
             self._lesions += label_components(truth)[1] if marked else 0
             row["lesion_voxels"] = marked
             row["lesion_ml"] = None if scan.voxel_ml is None else marked * scan.voxel_ml
+            if scan.pixel_mm2 is not None:
+                row["lesion_mm2"] = marked * scan.pixel_mm2
             if marked and scan.image is not None:
                 # Says which lesions brightness alone would find; 0.5 is the median of tissue in the
                 # recipes for MRI.

@@ -50,6 +50,7 @@ class Tally:
         self._ap: dict[str, NDArray[np.float64]] = {}  # sum and number of the scans' AP
         self._healthy: dict[str, NDArray[np.int64]] = {}  # healthy scans: voxels above each threshold, all
         self._flagged: dict[str, dict[str, NDArray[np.float64]]] = {"healthy": {}, "anomalous": {}}
+        self._alphas: set[float] = set()  # at which others flagged, where there is no calibration
         self._raw_missing = False
 
     @classmethod
@@ -67,6 +68,7 @@ class Tally:
             add_up(out._healthy, part._healthy)
             for label, table in out._flagged.items():
                 add_up(table, part._flagged[label])
+        out._alphas = set().union(*(part._alphas for part in parts))
         out._raw_missing = any(part._raw_missing for part in parts)
         return out
 
@@ -147,12 +149,16 @@ class Tally:
         return self._ranking_metrics(bootstrap, ("ap",))["ap"]
 
     def _p_value(self, scan: EvaluatedScan, name: str, score: float) -> Row:
-        calibration = None if self.calibration is None else self.calibration.of(scan.modality)
-        p_value = None if calibration is None else calibration.p_value(score)
-        if p_value is None and name == "native":
-            p_value = scan.p_value
-        supported = calibration is None or self._supports(calibration)
-        flagged = bool(p_value <= self.alpha) if p_value is not None and supported else None
+        p_value: float | None = None
+        flagged: bool | None = None
+        if self.calibration is not None:
+            calibration = self.calibration.of(scan.modality)
+            p_value = calibration.p_value(score)
+            flagged = p_value <= self.alpha if self._supports(calibration) else None
+        elif name == "native":
+            # Without healthy scans nothing can be flagged here: only what others said is repeated.
+            p_value, flagged = scan.p_value, scan.flagged
+            self._alphas |= set() if flagged is None or scan.alpha is None else {scan.alpha}
         if flagged is not None:
             add_up(self._flagged[scan.label], {scan.subject: np.asarray([float(flagged), 1.0])})
         return {"p_value": p_value, "flagged": flagged}
@@ -196,6 +202,7 @@ class Tally:
         row: Row = {
             "predicted_voxels": size,
             "predicted_ml": None if scan.voxel_ml is None else size * scan.voxel_ml,
+            **({} if scan.pixel_mm2 is None else {"predicted_mm2": size * scan.pixel_mm2}),
         }
         if truth is not None:
             hits, marked = int((predicted & truth).sum()), int(truth.sum())
@@ -207,13 +214,18 @@ class Tally:
         return row
 
     def _flagged_metrics(self, bootstrap: Bootstrap, labels: Sequence[str]) -> dict[str, Metric]:
+        if len(self._alphas) > 1:
+            several = ", ".join(f"{alpha:g}" for alpha in sorted(self._alphas))
+            return dict.fromkeys(labels, undefined(f"the scans were flagged at different alphas: {several}"))
+        given = next(iter(self._alphas), None)
+        alpha = self.alpha if self.calibration is not None else given
         return {
             label: estimate(
                 self._flagged[label],
                 share,
                 bootstrap,
                 why=self._why_not_flagged(label),
-                extra={"alpha": self.alpha},
+                extra={} if alpha is None else {"alpha": alpha},
             )
             for label in labels
         }
@@ -338,7 +350,12 @@ class Tally:
 
     def _why_not_flagged(self, label: str) -> str:
         if self.calibration is None:
-            return "no p-values: no calibration on healthy scans"
+            said = any(self._flagged.values())
+            return (
+                f"no {label} scans"
+                if said
+                else "nothing says which scans to flag: no calibration on healthy scans"
+            )
         parts = [*self.calibration.parts.values()] or [self.calibration]
         lacking = [part for part in parts if not self._supports(part)]
         return f"no {label} scans" if len(lacking) < len(parts) else lacking[0].why_not(self.alpha)

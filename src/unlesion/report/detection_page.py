@@ -119,7 +119,7 @@ def detection_files(folder: Path) -> dict[str, Any]:
 
 
 def _found(number: int, row: Mapping[str, str], folder: Path, subjects: int | None, budget: Budget) -> Found:
-    key, p, volume = row.get("key") or "", real(row.get("p_value")), real(row.get("volume_ml"))
+    key, p = row.get("key") or "", real(row.get("p_value"))
     place = folder / key / "preview.png"
     preview = link = ""
     # Keys come from a file: never read a picture from outside the folder.
@@ -134,7 +134,7 @@ def _found(number: int, row: Mapping[str, str], folder: Path, subjects: int | No
         p="–" if p is None else p_short(p),
         words=p_in_words(p, subjects).removesuffix(f" (compared with {subjects})"),
         flagged={"True": "yes", "False": "no"}.get(row.get("flagged") or "", "–"),
-        volume="–" if volume is None else plain(volume),
+        volume=_size(row),
         components=row.get("components") or "–",
         warnings=_warnings(row, folder),
         preview=preview,
@@ -152,6 +152,15 @@ def _warnings(row: Mapping[str, str], folder: Path) -> list[str]:
         if isinstance(listed, list) and listed:
             return [str(words) for words in listed]
     return [joined] if joined else []
+
+
+def _size(row: Mapping[str, str]) -> str:
+    """Volume of what was found, or its area in a single slice."""
+    for column, unit in (("volume_ml", "ml"), ("area_mm2", "mm²")):
+        value = real(row.get(column))
+        if value is not None:
+            return f"{plain(value)}\u00a0{unit}"
+    return "–"
 
 
 def _unusual(row: Mapping[str, str]) -> tuple[float, float, str]:

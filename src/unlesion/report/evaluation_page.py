@@ -14,7 +14,7 @@ from unlesion.report.gallery import Gallery, Kind
 from unlesion.report.numbers import interval_of, look_up, number, percent, plain, value_of
 from unlesion.report.page import Budget, Group, group_of, scale_words, write_page
 from unlesion.report.provenance import provenance_of, repeat_evaluation
-from unlesion.report.words import calibration_in_words, evaluation_verdict, p_short
+from unlesion.report.words import calibration_in_words, evaluation_verdict, image_auroc, p_short
 from unlesion.wording import count
 
 GALLERY_WORDS: dict[Kind, tuple[str, str]] = {
@@ -64,6 +64,7 @@ COLUMNS = (
     "ap",
     "fpr",
     "lesion_ml",
+    "lesion_mm2",
 )
 
 
@@ -183,11 +184,13 @@ def _subtitle(metrics: Mapping[str, Any]) -> str:
 
 def _headline(metrics: Mapping[str, Any]) -> list[dict[str, str]]:
     """The four numbers that one looks for first."""
+    place = image_auroc(metrics)
+    within = place != "image.auroc"
     wanted = (
         ("voxel.ap", "voxel AP", "guessing: " + plain(value_of(metrics, "voxel.prevalence"))),
         ("voxel.dice_at_fpr.fpr_001", "Dice", "at the 1 % threshold"),
         ("realised_fpr.fpr_001", "healthy voxels above threshold", "meant: 1 %"),
-        ("image.auroc", "image AUROC", "chance: 0.5"),
+        (place, "image AUROC", "within modalities; chance: 0.5" if within else "chance: 0.5"),
     )
     shown = []
     for place, name, against in wanted:
@@ -302,7 +305,7 @@ def _scan(row: Mapping[str, str]) -> dict[str, str]:
             text = p_short(value)
         elif column == "fpr" and value is not None:
             text = percent(value)
-        elif column in ("score", "dice", "ap", "lesion_ml") and value is not None:
+        elif column in ("score", "dice", "ap", "lesion_ml", "lesion_mm2") and value is not None:
             text = plain(value)
         elif column == "flagged":
             text = {"True": "yes", "False": "no"}.get(text, text)

@@ -64,6 +64,11 @@ GROUPS: tuple[tuple[str, tuple[Meaning, ...]], ...] = (
                 "AUROC",
                 "Probability that a scan with lesions outscores a healthy one; 0.5 is chance.",
             ),
+            Meaning(
+                "image.auroc_within_modality",
+                "AUROC within modality",
+                "The same among scans of one modality: scores of different ones need not compare.",
+            ),
             Meaning("image.ap", "AP", "How well the score ranks scans with lesions above healthy ones."),
             Meaning(
                 "image.flagged.anomalous",

@@ -44,17 +44,19 @@ def write_preview(
         path: the PNG file.
         scan: what was looked at.
         detection: what was found.
-        calibration: gives the scale of colours and the number of subjects behind the p-value; without
-            it colours end at the map's own maximum, and the picture says so.
+        calibration: gives the number of subjects behind the p-value, and the scale of colours where the
+            detection's own threshold is 0. Without a threshold colours end at the map's own maximum, and
+            the picture says so.
         window: image values drawn black and white; by default the 1st to the 99.5th percentile of the
             scan inside its roi, for the scan and its healthy counterpart alike.
         slices: at most so many of a volume.
     """
-    threshold = None if calibration is None else calibration.thresholds.get("fpr_001")
-    if threshold is None or threshold <= 0:
-        threshold = detection.threshold if detection.threshold and detection.threshold > 0 else None
-    fixed = threshold is not None
-    unit = threshold if threshold is not None else max(float(detection.anomaly.max()) / TOP, 1e-12)
+    # Colours, outlines and numbers follow the same threshold, whatever --rate is.
+    threshold, rate = detection.threshold, detection.rate
+    if calibration is not None and rate is not None:
+        threshold, rate = calibration.drawn_at(rate) or (None, None)
+    threshold = threshold if threshold and threshold > 0 else None
+    unit = threshold or max(float(detection.anomaly.max()) / TOP, 1e-12)
     low_high = window or _window(scan.voxels[0], detection.roi)
     chosen = choose_slices(anomaly=detection.anomaly, roi=detection.roi, count=slices)
     region = np.broadcast_to(detection.roi.any(axis=2, keepdims=True), detection.roi.shape)
@@ -83,7 +85,13 @@ def write_preview(
     lines = lines if detection.threshold is not None else [lines[0], UNDECIDED]
     labels = [f"slice {at + 1} of {scan.grid.shape[2]}" for at in chosen] if len(chosen) > 1 else []
     picture = draw_preview(
-        cases, title=scan.key, lines=lines, warnings=detection.warnings, labels=labels, fixed=fixed
+        cases,
+        title=scan.key,
+        lines=lines,
+        warnings=detection.warnings,
+        labels=labels,
+        scale=_scale_words(detection, threshold, rate),
+        fixed=threshold is not None,
     )
     with whole_file(Path(path)) as partial:
         picture.save(partial, "PNG", optimize=True)
@@ -95,6 +103,7 @@ def draw_preview(
     title: str,
     lines: list[str],
     labels: list[str],
+    scale: str,
     warnings: Sequence[str] = (),
     fixed: bool = True,
 ) -> Image.Image:
@@ -105,6 +114,7 @@ def draw_preview(
         title: the scan's name; cut off where it is too long.
         lines: what was found.
         labels: one a slice, for several.
+        scale: what the colours mean, in words.
         warnings: all of them are written out, in as many lines as they need.
         fixed: whether colours end at twice the threshold, the same for all scans.
     """
@@ -136,7 +146,7 @@ def draw_preview(
             picture.paste(tile, (left + x * (size[1] + GAP), top + y * (size[0] + GAP)))
             if not flat and across == 0:
                 pen.text((EDGE, top + y * (size[0] + GAP) + 2), name, fill=MUTED, font=font(12))
-    _scale(picture, pen, left, top + rows * (size[0] + GAP) + 8, fixed=fixed)
+    _scale(picture, pen, left, top + rows * (size[0] + GAP) + 8, words=scale, fixed=fixed)
     pen.text((EDGE, height - 36), sides, fill=MUTED, font=font(11))
     pen.text((EDGE, height - 20), NOTICE, fill=MUTED, font=font(11))
     return picture
@@ -152,20 +162,27 @@ def _strip(case: GalleryCase, size: tuple[int, int]) -> list[tuple[str, Image.Im
     return tiles
 
 
-def _scale(picture: Image.Image, pen: ImageDraw.ImageDraw, x: int, y: int, *, fixed: bool) -> None:
-    """The colour bar, with its threshold."""
+def _scale(
+    picture: Image.Image, pen: ImageDraw.ImageDraw, x: int, y: int, *, words: str, fixed: bool
+) -> None:
+    """The colour bar, with its threshold where colours are fixed, and what it means."""
     width = 220
     bar = np.tile(colour_map(np.linspace(0.0, TOP, width)), (10, 1, 1))
     picture.paste(Image.fromarray(bar, "RGB"), (x, y))
     pen.rectangle((x - 1, y - 1, x + width, y + 10), outline=LINE)
     if fixed:
         pen.line((x + width // 2, y - 3, x + width // 2, y + 12), fill=INK)
-    words = (
-        "map: 0 to twice the threshold (tick), which 1 % of healthy voxels exceed; the same for all scans"
-        if fixed
-        else "map: 0 to its own maximum (not calibrated: colours cannot be compared between scans)"
-    )
     pen.text((x + width + 10, y - 2), words, fill=MUTED, font=font(11))
+
+
+def _scale_words(detection: Detection, threshold: float | None, rate: float | None) -> str:
+    if threshold is None:
+        why = "not calibrated" if detection.threshold is None else "the threshold is 0"
+        return f"map: 0 to its own maximum ({why}: colours cannot be compared between scans)"
+    exceed = "" if rate is None else f", which {100 * rate:g} % of healthy voxels exceed"
+    # Where the threshold itself is 0, colours need a stricter one.
+    which = "the" if threshold == detection.threshold else "a stricter"
+    return f"map: 0 to twice {which} threshold (tick){exceed}; the same for all scans"
 
 
 def _summary(detection: Detection) -> str:
@@ -175,6 +192,7 @@ def _summary(detection: Detection) -> str:
         words.append(f"{state} at {detection.alpha:g}")
     if detection.threshold is not None:
         volume = "" if detection.volume_ml is None else f", {detection.volume_ml:.3g} ml"
+        volume = volume if detection.area_mm2 is None else f", {detection.area_mm2:.3g} mm²"
         words.append(f"{count(detection.components or 0, 'region')} above the threshold{volume}")
     return "  ·  ".join(words)
 

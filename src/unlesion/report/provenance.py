@@ -53,16 +53,31 @@ def settings_in_words(values: Any, prefix: str = "") -> str:
     return ", ".join(part for part in parts if part)
 
 
+def repeat_run(record: Mapping[str, Any], out: str) -> list[str]:
+    """The commands that make a run again: its training, and its calibration where that came after."""
+    repeat = record.get("repeat")
+    if not repeat:
+        return []
+    after = record.get("calibrated_on")
+    if not after:
+        return [f"unlesion train COHORT {repeat} --out {out}"]
+    words = " ".join(["HEALTHY", *([after["repeat"]] if after.get("repeat") else [])])
+    return [
+        f"unlesion train COHORT {repeat} --out TRAINED",
+        f"unlesion calibrate TRAINED {words} --out {out}",
+    ]
+
+
 def repeat_evaluation(metrics: Mapping[str, Any], folder: Path) -> list[str]:
     """The commands that make an evaluation again, as far as its files say."""
     found = metrics.get("commands")
     if found:
         return [str(command) for command in found]
-    split = look_up(metrics, "cohort.split") or "test"
-    rest = f"COHORT --split {split} --out {folder.name or 'EVALUATION'}"
-    repeat = look_up(metrics, "record.repeat")
-    if repeat:
-        return [f"unlesion train COHORT {repeat} --out RUN", f"unlesion evaluate RUN {rest}"]
+    words = [f"--split {look_up(metrics, 'cohort.split') or 'test'}", look_up(metrics, "cohort.options")]
+    rest = " ".join(["COHORT", *(word for word in words if word), f"--out {folder.name or 'EVALUATION'}"])
+    made = repeat_run(metrics.get("record") or {}, "RUN")
+    if made:
+        return [*made, f"unlesion evaluate RUN {rest}"]
     # Without a record it is of maps that somebody else made.
     of_maps = metrics.get("cohort") and not metrics.get("record")
     return [f"unlesion evaluate MAPS {rest}"] if of_maps else []

@@ -11,7 +11,7 @@ from unlesion.report.files import read_rows
 from unlesion.report.gallery import Gallery
 from unlesion.report.numbers import look_up, percent, plain
 from unlesion.report.page import Budget, group_of, scale_words, write_page
-from unlesion.report.provenance import settings_in_words, steps_in_words
+from unlesion.report.provenance import repeat_run, settings_in_words, steps_in_words
 from unlesion.report.words import calibration_in_words
 from unlesion.wording import count
 
@@ -198,5 +198,4 @@ def _settings(run: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 
 def _commands(record: Mapping[str, Any], folder: Path) -> list[str]:
-    repeat, name = record.get("repeat"), folder.resolve().name
-    return [f"unlesion train COHORT {repeat} --out {name}"] if repeat else []
+    return repeat_run(record, folder.resolve().name)

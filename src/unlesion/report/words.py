@@ -115,15 +115,22 @@ def evaluation_verdict(metrics: Mapping[str, Any]) -> str:
         # Without masks there is no Dice, and so no threshold that "it" could mean.
         it = "it" if dice is not None else "the threshold meant to be exceeded by 1 % of them"
         parts.append(f"{percent(realised)} of the voxels of healthy test scans really exceed {it}")
-    auroc = value_of(metrics, "image.auroc")
-    if auroc is not None:
+    place = image_auroc(metrics)
+    if value_of(metrics, place) is not None:
         parts.append(
-            f"a scan with lesions outscores a healthy one with probability {number(metrics, 'image.auroc')}"
+            f"a scan with lesions outscores a healthy one{' of its modality' if place.endswith('modality') else ''} with probability "
+            f"{number(metrics, place)}"
         )
     if not parts:
         return f"{lead}, no metric is defined; the table says why."
     sentence = f"{lead}, " + "; ".join(parts) + "."
     return sentence + _caution(metrics)
+
+
+def image_auroc(metrics: Mapping[str, Any]) -> str:
+    """The place of the image AUROC that can be defended: within modalities where there are several."""
+    within = "image.auroc_within_modality"
+    return within if value_of(metrics, within) is not None else "image.auroc"
 
 
 def _caution(metrics: Mapping[str, Any]) -> str:
@@ -135,8 +142,7 @@ def _caution(metrics: Mapping[str, Any]) -> str:
     ends = interval_of(metrics, "realised_fpr.fpr_001")
     if ends is not None and ends[0] > 0.01:
         return " Healthy test scans exceed the threshold more often than they should: calibrate on scans like them."
-    ci = (metrics.get("image") or {}).get("auroc") if isinstance(metrics.get("image"), Mapping) else None
-    low_high = ci.get("ci") if isinstance(ci, Mapping) else None
+    low_high = interval_of(metrics, image_auroc(metrics))
     if low_high and low_high[0] <= 0.5 <= low_high[1]:
         return " The interval of that probability includes 0.5: as far as these scans tell, it may be chance."
     return ""

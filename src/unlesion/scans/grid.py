@@ -55,6 +55,11 @@ class Grid:
         return abs(float(np.linalg.det(self.affine[:3, :3]))) / 1000.0
 
     @property
+    def pixel_mm2(self) -> float:
+        """Area of a voxel within its slice in mm² (meaningless where the spacing is unknown)."""
+        return float(np.linalg.norm(np.cross(self.affine[:3, 0], self.affine[:3, 1])))
+
+    @property
     def _flipped(self) -> tuple[int, ...]:
         return tuple(axis for axis in range(3) if self.axis_flip[axis])
 

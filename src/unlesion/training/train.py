@@ -18,6 +18,7 @@ import torch
 import unlesion
 from unlesion.calibrating import calibrate_detector
 from unlesion.calibration import TrainingProfile
+from unlesion.calibration.met import met_by
 from unlesion.detector import Detector
 from unlesion.errors import BadInput
 from unlesion.methods.base import InputSpec, Method
@@ -207,6 +208,7 @@ def train(
     record["healthy_subjects"] = len({store.scans[int(store.slice_scan[i])]["subject"] for i in indices})
     record["slices"] = len(indices)
     record["warnings"] = list(cohort.warnings)
+    record["met"] = met_by(healthy, held_out)
     record.update(
         _learn(the_method, network, source, training, out, seed, minutes, steps, resume, device, bars)
     )
@@ -243,7 +245,8 @@ def train(
         method=method,
         preset=preset,
         seed=seed,
-        recipe=recipe,
+        # The one that was chosen is named; a prepared store has its own.
+        recipe=the_recipe.name if recipe is None and own_store else recipe,
         settings=chosen,
         steps=record["steps"],
         device=device,

@@ -1,0 +1,104 @@
+"""Which scans a run has met, and what that means for numbers measured on others or on the same."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from unlesion.modality import UNNAMED, condition_name
+from unlesion.scans import Cohort, Entry
+from unlesion.scans.prints import prints_of
+
+# So many names are enough to see what is meant.
+NAMED = 5
+
+
+def doubts_about(
+    chosen: Cohort,
+    *,
+    record: Mapping[str, Any],
+    learnt: Sequence[str] = (),
+    calibrated: Sequence[str] = (),
+    opened: Cohort | None = None,
+) -> list[str]:
+    """What speaks against taking an evaluation at its word, a sentence each.
+
+    Args:
+        chosen: the scans to evaluate on.
+        record: of the run; older ones do not say which scans they have met.
+        learnt: modalities that the run learnt from, by `condition_name`; empty where nobody said.
+        calibrated: those that calibrated it; likewise.
+        opened: the cohort before a split was chosen: if the run learnt from it, its splits tell, too.
+    """
+    met = record.get("met") or {}
+    by_training = _splits(record, opened)
+    prints = prints_of(chosen)
+    out = []
+
+    def among(name: str, split: str) -> int:
+        known = set(str(met.get(name, "")).split())
+        return sum(
+            prints.get(entry.key) in known
+            or (entry.label == "healthy" and by_training.get(entry.key) == split)
+            for entry in chosen
+        )
+
+    if again := among("learnt", "train"):
+        out.append(
+            f"{again} of {len(chosen)} scans are among those that the run learnt from: what it has learnt looks more "
+            "usual to it than new scans do; leave them out (--split test)."
+        )
+    if again := among("calibrated", "" if "calibrated_on" in record else "val"):
+        out.append(
+            f"{again} of {len(chosen)} scans are among those that calibrated the run: its thresholds and p-values were "
+            "made from them; leave them out (--split test)."
+        )
+    for what, rows, known in (
+        ("of a modality that the run never saw", _modalities(chosen), set(learnt)),
+        (
+            "of a modality that did not calibrate the run",
+            [name for name in _modalities(chosen) if not learnt or name in learnt],
+            set(calibrated),
+        ),
+        ("from a source that the run never saw", _sources(chosen), set(met.get("sources") or ())),
+    ):
+        # Where some that the run met had no name, those of any name may have been among them.
+        nameless = any(UNNAMED in name for name in known)
+        foreign = [name for name in rows if known and not nameless and name not in known]
+        if foreign:
+            out.append(
+                f"{len(foreign)} of {len(chosen)} scans are {what}: {_names(foreign)} (the run knows {_names(known)})."
+            )
+    return out
+
+
+def met_by(learnt: Iterable[Entry], calibrated: Iterable[Entry]) -> dict[str, Any]:
+    """What a run records of the scans that it met, so that it recognises them; as plain JSON."""
+    learnt = list(learnt)
+    return {
+        "learnt": " ".join(sorted(prints_of(learnt).values())),
+        "calibrated": " ".join(sorted(prints_of(calibrated).values())),
+        "sources": sorted(set(_sources(learnt))),
+    }
+
+
+def _splits(record: Mapping[str, Any], opened: Cohort | None) -> dict[str, str | None]:
+    """The split in training of every scan of a cohort that the run learnt from."""
+    if opened is None or record.get("cohort") != opened.digest:
+        return {}
+    return {entry.key: entry.split for entry in opened.with_splits()}
+
+
+def _modalities(entries: Iterable[Entry]) -> list[str]:
+    return [condition_name(entry.modality) for entry in entries if any(entry.modality)]
+
+
+def _sources(entries: Iterable[Entry]) -> list[str]:
+    found = (entry.columns.get("source", "").strip() for entry in entries)
+    return [name for name in found if name]
+
+
+def _names(names: Iterable[str]) -> str:
+    known = sorted(set(names))
+    more = f" and {len(known) - NAMED} more" if len(known) > NAMED else ""
+    return ", ".join(known[:NAMED]) + more
