@@ -20,6 +20,7 @@ from unlesion.files import read_json, whole_file, write_json, write_text
 from unlesion.methods.base import InputSpec, Method
 from unlesion.methods.batch import Batch
 from unlesion.methods.registry import get_method, read_card
+from unlesion.modality import refuse_other_order
 from unlesion.networks.precision import flushed_denormals
 from unlesion.prepare import Prepared, Recipe
 from unlesion.scans import Scan
@@ -217,24 +218,8 @@ class Detector:
         return self.recipe.for_modality(modality).assumed_width_mm
 
     def check_order(self, modality: Sequence[str], *, what: str) -> None:
-        """Refuse the channels of the training in another order: the network knows them by their place.
-
-        Args:
-            modality: names of the channels; of other names, detection warns.
-            what: whose they are, for the message.
-
-        Raises:
-            BadInput: the same names, in another order.
-        """
-        given, learnt = (
-            [name.casefold() for name in names] for names in (modality, self.method.spec.modalities)
-        )
-        if given != learnt and sorted(given) == sorted(learnt):
-            order = ",".join(self.method.spec.modalities)
-            raise BadInput(
-                f"{what}: channels {','.join(modality)}, but the run was trained on them in the order {order}; use "
-                f"--channels {order}"
-            )
+        """Refuse the channels of the training in another order; see `refuse_other_order`."""
+        refuse_other_order(modality, self.method.spec.modalities, what=what)
 
     def _check_channels(self, key: str, channels: int, modality: Sequence[str]) -> None:
         self.check_order(modality, what=key)
