@@ -25,7 +25,6 @@ from unlesion.cli.options import (
     split_words,
     workers,
 )
-from unlesion.cli.train import source_words
 from unlesion.errors import BadInput
 from unlesion.wording import count
 
@@ -57,6 +56,7 @@ def command(
     from unlesion.scans.prints import prints_of
     from unlesion.settings import parse_settings
     from unlesion.sweep import Failures
+    from unlesion.training import cohort_options
 
     settings = parse_settings(set_ or [])
     idle = [room for room in settings if room != "scoring" and settings[room]]
@@ -100,7 +100,7 @@ def command(
     used = calibrations["native"].n_subjects
     # Settings of an earlier calibration hold on.
     said = {**detector.record.get("calibrated_on", {}).get("settings", {}), **_by_name(set_ or [])}
-    options = source_words(cohort, where=where, channels=channels, volume=volume)[1:]
+    options = cohort_options(where=where, channels=channels, volume=volume)
     options += [word for name, value in said.items() for word in ("--set", f"{name}={value}")]
     calibrated = detector.with_calibration(calibrations)
     met = {**detector.record.get("met", {}), "calibrated": as_recorded(prints)}
