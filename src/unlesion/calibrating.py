@@ -13,6 +13,7 @@ from unlesion.errors import BadInput
 from unlesion.methods.own_maps import refuse_unknown_maps
 from unlesion.progress import Bars, silent
 from unlesion.scans import Cohort, Entry
+from unlesion.scans.mask_labels import marked_but_healthy
 from unlesion.scoring import ScoringConfig, make_scorer
 from unlesion.settings import merged, nested, validated
 from unlesion.sweep import Failures, sweep
@@ -95,11 +96,3 @@ def calibrate_detector(
     if len(entries) and len(failures) == len(entries):
         failures.settle(f"no healthy scan could be used; the first: {failures.found[0].message}")
     return {name: builder.finish() for name, builder in builders.items()}
-
-
-def marked_but_healthy(key: str) -> str:
-    """What to say of a scan that is labelled healthy but has a mask that marks a lesion."""
-    return (
-        f"{key}: labelled healthy, but its mask marks a lesion; correct the label or the mask, "
-        "because healthy scans alone teach what is usual"
-    )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 from unlesion.errors import BadInput
 
@@ -12,6 +12,17 @@ UNNAMED = "unnamed"
 def condition_name(modality: Sequence[str]) -> str:
     """The modality of an image in one word, without regard to case: ("T1", "Flair") is "T1+FLAIR"."""
     return "+".join(name.upper() or UNNAMED for name in modality)
+
+
+def foreign(names: Iterable[str], known: Collection[str]) -> list[str]:
+    """Those modalities that are surely not among the known ones; both by `condition_name`.
+
+    An image without a name may be of any modality: one among `names` is never foreign, and nothing is where
+    one is among `known`. Nothing is foreign where nothing is known, either.
+    """
+    if not known or any(not name or UNNAMED in name for name in known):
+        return []
+    return [name for name in names if name and UNNAMED not in name and name not in known]
 
 
 def refuse_other_order(given: Sequence[str], learnt: Sequence[str], *, what: str) -> None:

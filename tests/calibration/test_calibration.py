@@ -86,6 +86,11 @@ def test_modalities_are_counted_apart_and_together() -> None:
     )
     assert "only CXR, T1" in mixed.unlike(("flair",)) and "only T1" in mixed.of(("T1",)).unlike(("CXR",))
     assert not mixed.unlike(("t1",)) and not mixed.unlike(("",)) and not whole.unlike(("FLAIR",))
+    # Of scans without a name nobody knows what they are: they may be the very modality.
+    some = CalibrationBuilder()
+    for name in ("T1", ""):
+        some.add(name, np.ones((4, 4, 1), np.float32), np.ones((4, 4, 1), bool), 1.0, modality=(name,))
+    assert some.finish().modalities == ("T1", "unnamed") and not some.finish().unlike(("FLAIR",))
     # A T1 scan that is unusual for T1 is not so among chests.
     assert mixed.of(("T1",)).p_value(2.0) == 1 / 5 < mixed.p_value(2.0)
     assert Calibration.from_json(json.loads(json.dumps(mixed.to_json()))) == mixed

@@ -65,5 +65,9 @@ def test_foreign_modalities_and_sources(tmp_path: Path) -> None:
     found = doubts_about(away, record={}, learnt=("T1", "T2"), calibrated=("T1",))
     assert found == ["2 of 4 scans are of a modality that did not calibrate the run: T2 (the run knows T1)."]
     assert doubts_about(away, record={}) == []
+    # Some that calibrated had no name, and may have been T2.
+    assert doubts_about(away, record={}, learnt=("T1", "T2"), calibrated=("T1", "unnamed")) == []
+    found = doubts_about(away, record={}, learnt=("T1", "unnamed"), calibrated=("T1",))
+    assert found == ["2 of 4 scans are of a modality that did not calibrate the run: T2 (the run knows T1)."]
     # Nobody says what the run learnt from.
     assert doubts_about(away, record={"met": {"sources": []}}, learnt=("unnamed",)) == []

@@ -148,6 +148,8 @@ def check_each_kind_has_its_own_thresholds(
         "modality=T1",
         "--where",
         "split=train",
+        "--set",
+        "scoring.post.median_mm=9",
         "--out",
         folder / "t",
         "--jobs",
@@ -156,7 +158,7 @@ def check_each_kind_has_its_own_thresholds(
     assert (
         said.code == 0
         and "CXR: not calibrated any more" in said.err
-        and "6 of the scans are of split 'train'" in said.err
+        and "6 of 6 scans are among those that the run learnt from" in said.err
     )
     # What a terminal breaks into lines is whole here.
     assert "of CXR, the fewest of 2 modalities" in unlesion("doctor", run, "--json").out

@@ -11,7 +11,7 @@ import pytest
 from sklearn.metrics import average_precision_score, f1_score, roc_auc_score
 
 from tests.evaluation.scenes import BARE, calibration, evaluated, scans
-from unlesion.calibration import RATES
+from unlesion.calibration import RATES, CalibrationBuilder
 from unlesion.errors import BadInput
 from unlesion.evaluation import EvaluatedScan, Evaluator
 from unlesion.evaluation.output import plain
@@ -246,6 +246,18 @@ def test_misuse_is_refused(items) -> None:  # type: ignore[no-untyped-def]
     nan[10, 10] = np.nan
     with pytest.raises(ValueError, match="NaN"):
         Evaluator().add(replace(items[1], maps={"native": (nan, None, None)}))
+
+
+def test_scans_without_a_modality_have_the_calibration_of_those_without() -> None:
+    builder = CalibrationBuilder()
+    for number, name in enumerate(("T1", "T1", "")):
+        map_ = np.full((4, 4, 1), number + 1, np.float32)
+        builder.add(str(number), map_, np.ones(map_.shape, bool), 1.0, modality=(name,))
+    both = builder.finish()
+    unnamed = (replace(scan, modality=("",)) for scan in scans(subjects=2))
+    described = evaluated(unnamed, calibrations={"native": both}).metrics["calibration"]["native"]
+    assert described["subjects"] == 1 and "parts" not in described
+    assert described["thresholds"] == both.parts["unnamed"].thresholds
 
 
 def test_several_modalities_are_ranked_apart_too() -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import nibabel
@@ -51,6 +52,18 @@ def test_pictures(tmp_path: Path, cohort: Cohort) -> None:
     assert metrics["voxel"]["ap"].value > 0.9
     assert metrics["image"]["auroc"].value is not None
     assert metrics["voxel"]["ap_raw"].value is None and "post-processing" in metrics["voxel"]["ap_raw"].why
+
+
+def test_a_healthy_row_with_a_marked_lesion_calibrates_nothing(tmp_path: Path, cohort: Cohort) -> None:
+    maps = write_maps(tmp_path / "maps", cohort)
+    sick = next(entry for entry in cohort if entry.label == "anomalous")
+    wrong = replace(sick, label="healthy", split="val")
+    told: list[str] = []
+    entries = tuple(wrong if entry is sick else entry for entry in cohort)
+    found = calibrate_maps(maps, replace(cohort, entries=entries), on_problem=told.append)
+    assert found["native"].n_subjects == 3
+    (words,) = told
+    assert words.startswith(f"left out of the calibration: {sick.key}: labelled healthy, but its mask marks")
 
 
 def test_nothing_is_made_up(tmp_path: Path, cohort: Cohort) -> None:

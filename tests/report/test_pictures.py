@@ -245,15 +245,7 @@ def test_colours_follow_the_threshold_of_the_outlines(tmp_path: Path) -> None:
     thresholds = {"fpr_0001": 4.0, "fpr_0005": 3.0, "fpr_001": 2.0, "fpr_005": 0.5}
     shape = (64, 64, 1)
     anomaly = np.full(shape, 0.5, np.float32)
-    grid = Grid(
-        shape=shape,
-        affine=np.eye(4),
-        spacing=(1.0,) * 3,
-        spacing_known=False,
-        family="numpy",
-        file_shape=shape,
-    )
-    scan = Scan(voxels=np.ones((1, *shape), np.float32), grid=grid, key="x")
+    scan = Scan(voxels=np.ones((1, *shape), np.float32), grid=unplaced(shape), key="x")
     at = colour_map(np.array([1.0]))[0]
 
     def pixels_at_threshold(**over: object) -> int:

@@ -11,6 +11,7 @@ from PIL import Image
 from tests.dicoms import AXIAL, SAGITTAL, head, save, series_of, slice_file
 
 from unlesion.scans import Cohort
+from unlesion.scans.prints import prints_of
 
 
 @pytest.fixture
@@ -28,6 +29,13 @@ def clinic(tmp_path):
     files = series_of(head(), series="again", patient="BEN", number=4, description="t1 mprage post Gd")
     save(files, root / "ben", name="again_{}")
     return root
+
+
+def test_series_of_one_folder_are_told_apart_by_their_prints(clinic):
+    cohort = Cohort.open(clinic)
+    found = prints_of(cohort)
+    assert set(found) == {entry.key for entry in cohort}
+    assert len(set(found.values())) == len(cohort)
 
 
 def test_rows(clinic):

@@ -21,7 +21,7 @@ from unlesion.evaluating import evaluate_detector
 from unlesion.files import read_json, write_json
 from unlesion.prepare import PreparedStore, prepare_cohort
 from unlesion.progress import Bars, counted, silent
-from unlesion.training import train
+from unlesion.training import cohort_options, train
 
 # Beside a run and an evaluation: what they were made from.
 IDENTITY = "identity.json"
@@ -174,7 +174,10 @@ class Bench:
             bars=self.bars,
             device=self.device,
             tell=self.tell,
-            source_words=_source_words(cell.cohort),
+            source_words=[
+                cell.cohort.path,
+                *cohort_options(where=cell.cohort.where, channels=",".join(cell.cohort.channels) or None),
+            ],
         )
 
     def _store(self, cell: Cell, plan: Plan) -> PreparedStore:
@@ -215,12 +218,6 @@ class Bench:
 
     def _evaluation(self, cell: Cell) -> Path:
         return self.out / "evaluations" / cell.folder
-
-
-def _source_words(cohort: CohortSpec) -> list[str]:
-    """The words of a command line that open what is learnt from."""
-    words = [cohort.path, *(word for condition in cohort.where for word in ("--where", condition))]
-    return [*words, *(("--channels", ",".join(cohort.channels)) if cohort.channels else ())]
 
 
 def _is_of(folder: Path, identity: Mapping[str, Any]) -> bool:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from unlesion.calibration.codes import N_CODES, Counts, encode, threshold_below
 from unlesion.errors import BadInput
-from unlesion.modality import UNNAMED, condition_name
+from unlesion.modality import UNNAMED, condition_name, foreign
 from unlesion.wording import count
 
 RATES: Mapping[str, float] = {"fpr_0001": 0.001, "fpr_0005": 0.005, "fpr_001": 0.01, "fpr_005": 0.05}
@@ -30,7 +30,8 @@ class Calibration:
             exceeds (mean over subjects of each subject's share inside the roi).
         scores: the scan scores, a group per subject. The subjects' names are not kept.
         n_scans: number of healthy scans.
-        modalities: of the healthy scans, by `condition_name`; empty where nobody said, as in older runs.
+        modalities: of the healthy scans, by `condition_name`, those without a name among them; empty where
+            none had any, and in older runs.
         parts: where the healthy scans were of several modalities, what those of each say, by `condition_name`.
     """
 
@@ -43,7 +44,7 @@ class Calibration:
     def unlike(self, modality: Sequence[str]) -> str:
         """In words, that no healthy scan of this modality calibrated; "" if some did, or it is not known."""
         name = condition_name(modality)
-        if not self.modalities or not any(modality) or name in self.modalities:
+        if not foreign((name,), self.modalities):
             return ""
         return (
             f"no healthy {name} scan calibrated this run, only {', '.join(self.modalities)}: thresholds and p-value do not "
@@ -208,8 +209,9 @@ class CalibrationBuilder:
             for subject, own in subjects.items():
                 _count(counts, subject, own)
                 scores.setdefault(subject, []).extend(self._scores[kind][subject])
-        named = tuple(sorted(kind for kind in self._counts if kind.replace(UNNAMED, "").strip("+")))
-        whole = _calibration(counts, scores, named)
+        kinds = tuple(sorted(kind or UNNAMED for kind in self._counts))
+        named = any(kind.replace(UNNAMED, "").strip("+") for kind in kinds)
+        whole = _calibration(counts, scores, kinds if named else ())
         if len(self._counts) < 2:
             return whole
         seen = {kind: own for kind, own in sorted(self._counts.items()) if any(c.total for c in own.values())}

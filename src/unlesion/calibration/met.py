@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from unlesion.modality import UNNAMED, condition_name
+from unlesion.modality import condition_name, foreign
 from unlesion.scans import Cohort, Entry
 from unlesion.scans.prints import prints_of
 
@@ -30,13 +30,12 @@ def doubts_about(
         calibrated: those that calibrated it; likewise.
         opened: the cohort before a split was chosen: if the run learnt from it, its splits tell, too.
     """
-    met = record.get("met") or {}
     by_training = _splits(record, opened)
     prints = prints_of(chosen)
     out = []
 
     def among(name: str, split: str) -> int:
-        known = set(str(met.get(name, "")).split())
+        known = recorded_prints(record, name)
         return sum(
             prints.get(entry.key) in known
             or (entry.label == "healthy" and by_training.get(entry.key) == split)
@@ -53,21 +52,19 @@ def doubts_about(
             f"{again} of {len(chosen)} scans are among those that calibrated the run: its thresholds and p-values were "
             "made from them; leave them out (--split test)."
         )
-    for what, rows, known in (
-        ("of a modality that the run never saw", _modalities(chosen), set(learnt)),
-        (
-            "of a modality that did not calibrate the run",
-            [name for name in _modalities(chosen) if not learnt or name in learnt],
-            set(calibrated),
-        ),
-        ("from a source that the run never saw", _sources(chosen), set(met.get("sources") or ())),
+    modalities = [condition_name(entry.modality) for entry in chosen]
+    unseen = foreign(modalities, learnt)
+    unlike = foreign([name for name in modalities if name not in unseen], calibrated)
+    sources = (record.get("met") or {}).get("sources") or ()
+    elsewhere = [name for name in _sources(chosen) if sources and name not in sources]
+    for what, names, known in (
+        ("of a modality that the run never saw", unseen, learnt),
+        ("of a modality that did not calibrate the run", unlike, calibrated),
+        ("from a source that the run never saw", elsewhere, sources),
     ):
-        # Where some that the run met had no name, those of any name may have been among them.
-        nameless = any(UNNAMED in name for name in known)
-        foreign = [name for name in rows if known and not nameless and name not in known]
-        if foreign:
+        if names:
             out.append(
-                f"{len(foreign)} of {len(chosen)} scans are {what}: {_names(foreign)} (the run knows {_names(known)})."
+                f"{len(names)} of {len(chosen)} scans are {what}: {_names(names)} (the run knows {_names(known)})."
             )
     return out
 
@@ -76,10 +73,23 @@ def met_by(learnt: Iterable[Entry], calibrated: Iterable[Entry]) -> dict[str, An
     """What a run records of the scans that it met, so that it recognises them; as plain JSON."""
     learnt = list(learnt)
     return {
-        "learnt": " ".join(sorted(prints_of(learnt).values())),
-        "calibrated": " ".join(sorted(prints_of(calibrated).values())),
+        "learnt": as_recorded(prints_of(learnt)),
+        "calibrated": as_recorded(prints_of(calibrated)),
         "sources": sorted(set(_sources(learnt))),
     }
+
+
+def as_recorded(prints: Mapping[str, str]) -> str:
+    """Prints, by key, as a run records them: without keys, so that nobody is named."""
+    return " ".join(sorted(prints.values()))
+
+
+def recorded_prints(record: Mapping[str, Any], what: str) -> frozenset[str]:
+    """The prints in a run's record of the scans that it "learnt" from, or that "calibrated" it.
+
+    Empty for older runs, and for runs on prepared stores, whose scans have none.
+    """
+    return frozenset(str((record.get("met") or {}).get(what, "")).split())
 
 
 def _splits(record: Mapping[str, Any], opened: Cohort | None) -> dict[str, str | None]:
@@ -87,10 +97,6 @@ def _splits(record: Mapping[str, Any], opened: Cohort | None) -> dict[str, str |
     if opened is None or record.get("cohort") != opened.digest:
         return {}
     return {entry.key: entry.split for entry in opened.with_splits()}
-
-
-def _modalities(entries: Iterable[Entry]) -> list[str]:
-    return [condition_name(entry.modality) for entry in entries if any(entry.modality)]
 
 
 def _sources(entries: Iterable[Entry]) -> list[str]:

@@ -25,12 +25,12 @@ from unlesion.cli.options import (
     split_words,
     workers,
 )
-from unlesion.cli.train import source_words
 from unlesion.errors import BadInput
 from unlesion.wording import count
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
+    from typing import Any
 
     from unlesion.calibration import Calibration
     from unlesion.scans import Cohort
@@ -50,11 +50,13 @@ def command(
 ) -> None:
     """Calibrate a run on healthy scans of another site; every healthy scan given is used."""
     from unlesion.calibrating import calibrate_detector, with_scoring
-    from unlesion.calibration.met import met_by
+    from unlesion.calibration.met import as_recorded
     from unlesion.detector import Detector
     from unlesion.files import whole_folder
+    from unlesion.scans.prints import prints_of
     from unlesion.settings import parse_settings
     from unlesion.sweep import Failures
+    from unlesion.training import cohort_options
 
     settings = parse_settings(set_ or [])
     idle = [room for room in settings if room != "scoring" and settings[room]]
@@ -62,6 +64,7 @@ def command(
         raise BadInput(f"--set {idle[0]}.…: calibrate takes scoring settings only; for others train again")
     detector = Detector.load(run)
     detector.check_order(split_words(channels), what="--channels")
+    before = detector.calibrations.get("native")
     if settings["scoring"]:
         detector = with_scoring(detector, settings["scoring"])
     scan = detector.scorers["native"].config.scan
@@ -88,15 +91,19 @@ def command(
             device=pick_device(device),
             failures=failures,
         )
-    for words in _doubts(detector.calibrations.get("native"), calibrations["native"], opened):
+    prints = prints_of(opened)
+    for words in (
+        *_lost_and_new(before, calibrations["native"]),
+        *_learnt_again(opened, prints, detector.record),
+    ):
         console.warn(words)
     used = calibrations["native"].n_subjects
     # Settings of an earlier calibration hold on.
     said = {**detector.record.get("calibrated_on", {}).get("settings", {}), **_by_name(set_ or [])}
-    options = source_words(cohort, where=where, channels=channels, volume=volume)[1:]
+    options = cohort_options(where=where, channels=channels, volume=volume)
     options += [word for name, value in said.items() for word in ("--set", f"{name}={value}")]
     calibrated = detector.with_calibration(calibrations)
-    met = {**detector.record.get("met", {}), "calibrated": met_by((), opened)["calibrated"]}
+    met = {**detector.record.get("met", {}), "calibrated": as_recorded(prints)}
     calibrated.record = {
         **detector.record,
         "met": met,
@@ -129,19 +136,33 @@ def _by_name(settings: list[str]) -> dict[str, str]:
     return {name.strip(): value for name, _, value in pairs}
 
 
-def _doubts(before: Calibration | None, after: Calibration, cohort: Cohort) -> Iterator[str]:
-    """What speaks against relying on a calibration."""
-    lost = [name for name in (before.modalities if before else ()) if name not in after.modalities]
-    new = [
-        name for name in after.modalities if before and before.modalities and name not in before.modalities
-    ]
+def _lost_and_new(before: Calibration | None, after: Calibration) -> Iterator[str]:
+    """What to say of modalities that only one of two calibrations knows."""
+    from unlesion.modality import foreign
+
+    if before is None:
+        return
+    lost, new = foreign(before.modalities, after.modalities), foreign(after.modalities, before.modalities)
     if new:
         yield f"{', '.join(new)}: the run was not calibrated on this before; is it what it was trained on?"
-    if lost and after.modalities:
+    if lost:
         yield f"{', '.join(lost)}: not calibrated any more, because no healthy scan of it was given; its scans will be warned of"
-    learnt = sum(entry.split == "train" for entry in cohort)
-    if learnt:
+
+
+def _learnt_again(cohort: Cohort, prints: Mapping[str, str], record: Mapping[str, Any]) -> Iterator[str]:
+    """What to say of scans to calibrate on that the run has learnt from."""
+    from unlesion.calibration.met import recorded_prints
+
+    if known := recorded_prints(record, "learnt"):
+        again, where = (
+            sum(found in known for found in prints.values()),
+            "among those that the run learnt from",
+        )
+    else:
+        # Nobody says which scans the run met: the split is the best guess.
+        again, where = sum(entry.split == "train" for entry in cohort), "of split 'train'"
+    if again:
         yield (
-            f"{learnt} of the scans are of split 'train': what a run has learnt from looks more usual than it is; "
+            f"{again} of {count(len(cohort), 'scan')} are {where}: what a run has learnt from looks more usual than it is; "
             "calibrate on others (--where split=val)"
         )

@@ -23,7 +23,6 @@ from unlesion.cli.options import (
     split_words,
     workers,
 )
-from unlesion.cli.train import source_words
 from unlesion.errors import BadInput
 from unlesion.wording import count
 
@@ -59,9 +58,10 @@ def command(
     for warning in opened.warnings:
         console.warn(warning)
     from unlesion.sweep import Failures
+    from unlesion.training import cohort_options
 
     failures = Failures(console.warn)
-    options = source_words(cohort, where=where, channels=channels, volume=volume)[1:]
+    options = cohort_options(where=where, channels=channels, volume=volume)
     if (what / "detector.json").exists():
         from unlesion.detector import Detector
 

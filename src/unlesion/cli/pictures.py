@@ -18,14 +18,19 @@ HEALTHY = 4
 
 
 def builder_for(detector: Detector) -> GalleryBuilder:
-    """A gallery on the scale of the detector's calibration."""
+    """A gallery on the scale of the detector's calibration; where a threshold is 0, of the next stricter one."""
+    from unlesion.calibration import RATES
     from unlesion.report import GalleryBuilder
 
     calibration = detector.calibrations.get("native")
     if calibration is None:
         return GalleryBuilder(threshold=None)
-    parts = {name: part.thresholds["fpr_001"] for name, part in calibration.parts.items()}
-    return GalleryBuilder(threshold=calibration.thresholds["fpr_001"], by_modality=parts)
+    whole = calibration.drawn_at(RATES["fpr_001"])
+    parts = {name: part.drawn_at(RATES["fpr_001"]) for name, part in calibration.parts.items()}
+    return GalleryBuilder(
+        threshold=None if whole is None else whole[0],
+        by_modality={name: drawn[0] for name, drawn in parts.items() if drawn is not None},
+    )
 
 
 def save_healthy_gallery(

@@ -64,7 +64,7 @@ def command(
     for warning in opened.warnings:
         console.warn(warning)
 
-    from unlesion.training import is_finished, train
+    from unlesion.training import cohort_options, is_finished, train
 
     nothing_to_do = resume and is_finished(out) and (out / "report.html").exists()
     with workers(jobs) as executor:
@@ -85,7 +85,7 @@ def command(
             device=pick_device(device),
             tell=console.tell,
             warn=console.warn,
-            source_words=source_words(cohort, where=where, channels=channels, volume=volume),
+            source_words=[str(cohort), *cohort_options(where=where, channels=channels, volume=volume)],
         )
     if nothing_to_do:
         return
@@ -101,20 +101,6 @@ def command(
         raise BadInput(
             f"{count(left_out, 'scan')} could not be used (named above); {out} rests on the others"
         )
-
-
-def source_words(
-    source: Path, *, where: list[str] | None, channels: str | None, volume: int | None
-) -> list[str]:
-    """The words of the command line that open a cohort."""
-    words = [str(source)]
-    for condition in where or []:
-        words += ["--where", condition]
-    if channels is not None:
-        words += ["--channels", channels]
-    if volume is not None:
-        words += ["--volume", str(volume)]
-    return words
 
 
 def stored(source: Path) -> PreparedStore | None:

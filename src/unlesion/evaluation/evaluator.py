@@ -213,7 +213,8 @@ class Evaluator:
 
     def _described(self, calibration: Calibration) -> dict[str, Any]:
         """What was used: that of the one modality that was evaluated, or all, with a part for each modality."""
-        one = calibration.of(tuple(self._modalities)) if len(self._modalities) == 1 else calibration
+        only = next(iter(self._modalities)) if len(self._modalities) == 1 else None
+        one = calibration if only is None else calibration.parts.get(only, calibration)
         words: dict[str, Any] = {
             "subjects": one.n_subjects,
             "scans": one.n_scans,

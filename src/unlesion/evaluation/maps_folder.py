@@ -18,6 +18,7 @@ from unlesion.files import read_json
 from unlesion.scans import Cohort, Entry, Scan, sides_of
 from unlesion.scans.checks import check_same_grid
 from unlesion.scans.formats import read_array
+from unlesion.scans.mask_labels import marked_but_healthy
 from unlesion.scoring import pool_map
 from unlesion.wording import count
 
@@ -169,6 +170,12 @@ def calibrate_maps(
 ) -> dict[str, Calibration]:
     """Thresholds and p-values from somebody's maps of the healthy rows of split `val`, by scoring.
 
+    Args:
+        maps: the folder.
+        cohort: all of its rows.
+        on_problem: told about every map that could not be used, and every healthy row whose mask marks a
+            lesion: it is left out. None: the first unusable map is an error.
+
     Returns:
         Nothing where the cohort has no such rows, or the folder no maps of them.
     """
@@ -181,6 +188,10 @@ def calibrate_maps(
     except BadInput:
         return {}
     for scan in folder:
+        if scan.lesions is not None and scan.lesions.any():
+            if on_problem is not None:
+                on_problem(f"left out of the calibration: {marked_but_healthy(scan.key)}")
+            continue
         for name, (anomaly, _, score) in scan.maps.items():
             score = pool_map(anomaly, scan.roi) if score is None else score
             builder = builders.setdefault(name, CalibrationBuilder())
@@ -219,20 +230,16 @@ def unknown_of_maps(*, scans: int, unsigned: int, predicted: int, undrawn: int) 
     found = []
     if unsigned:
         found.append(
-            f"{_of(unsigned, scans)}: it is not known whether the map looks for brighter, darker or both "
+            f"{unsigned} of {count(scans, 'scan')}: it is not known whether the map looks for brighter, darker or both "
             '("sign" in detection.json says it).'
         )
     if predicted:
         found.append(
-            f"{_of(predicted, scans)}: lesions are counted in the files `lesions` beside the maps; at which threshold "
+            f"{predicted} of {count(scans, 'scan')}: lesions are counted in the files `lesions` beside the maps; at which threshold "
             "they were made is not known here."
         )
     if 0 < undrawn < scans:
         found.append(
-            f"{_of(undrawn, scans)}: no healthy image, so that the shared scoring is left out for all."
+            f"{undrawn} of {count(scans, 'scan')}: no healthy image, so that the shared scoring is left out for all."
         )
     return found
-
-
-def _of(count: int, scans: int) -> str:
-    return f"{count} of {scans} scans"

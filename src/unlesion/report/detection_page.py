@@ -15,7 +15,7 @@ from unlesion.report.files import read_rows, real
 from unlesion.report.numbers import look_up, plain
 from unlesion.report.page import Budget, write_page
 from unlesion.report.tiles import data_uri
-from unlesion.report.words import calibration_in_words, p_in_words, p_short
+from unlesion.report.words import calibration_in_words, p_in_words, p_short, subjects_apart
 from unlesion.wording import count
 
 # A table of more rows than this is read in scores.csv.
@@ -61,8 +61,7 @@ def write_detection_page(
     folder = folder or path.parent
     subjects = look_up(run or {}, "calibration.native.n_subjects")
     subjects = int(subjects) if isinstance(subjects, int | float) else None
-    parts = look_up(run or {}, "calibration.native.parts") or {}
-    apart = {name: int(part["n_subjects"]) for name, part in parts.items()}
+    apart = subjects_apart(run or {})
     # Without calibration the verdict says so.
     calibration = calibration_in_words(subjects, apart) if subjects or apart else ""
     # With several modalities, that of a row is not known here, and so not how many its p-value rests on.

@@ -14,7 +14,13 @@ from unlesion.report.gallery import Gallery, Kind
 from unlesion.report.numbers import interval_of, look_up, number, percent, plain, value_of
 from unlesion.report.page import Budget, Group, group_of, scale_words, write_page
 from unlesion.report.provenance import provenance_of, repeat_evaluation
-from unlesion.report.words import calibration_in_words, evaluation_verdict, image_auroc, p_short
+from unlesion.report.words import (
+    calibration_in_words,
+    evaluation_verdict,
+    image_auroc,
+    p_short,
+    subjects_apart,
+)
 from unlesion.wording import count
 
 GALLERY_WORDS: dict[Kind, tuple[str, str]] = {
@@ -117,10 +123,7 @@ def write_evaluation_page(
         scale=scale_words(gallery),
         calibration=calibration_in_words(
             look_up(metrics, "calibration.native.subjects"),
-            {
-                name: int(part["subjects"])
-                for name, part in (look_up(metrics, "calibration.native.parts") or {}).items()
-            },
+            subjects_apart(metrics, "subjects"),
         ),
         columns=[c for c in COLUMNS if any(row.get(c) for row in rows)],
         scans=[_scan(row) for row in _most_unusual_first(rows)[:MOST_ROWS]],

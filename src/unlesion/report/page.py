@@ -148,12 +148,12 @@ def _scale(gallery: Gallery) -> dict[str, str]:
         return {
             "middle": "of its modality",
             "top": "twice that",
-            "words": "Every modality has a scale of its own: blue stays below the threshold that 1 % of the voxels of "
+            "words": "Every modality has a scale of its own: blue stays below the threshold that at most 1 % of the voxels of "
             "its healthy calibration scans exceed, orange lies above it.",
         }
     return {
         "middle": middle,
         "top": plain(2 * gallery.threshold),
-        "words": "The same scale for every map of this page: blue stays below the threshold that 1 % of the "
+        "words": "The same scale for every map of this page: blue stays below the threshold that at most 1 % of the "
         "voxels of healthy calibration scans exceed, orange lies above it.",
     }

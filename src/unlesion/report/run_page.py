@@ -12,7 +12,7 @@ from unlesion.report.gallery import Gallery
 from unlesion.report.numbers import look_up, percent, plain
 from unlesion.report.page import Budget, group_of, scale_words, write_page
 from unlesion.report.provenance import repeat_run, settings_in_words, steps_in_words
-from unlesion.report.words import calibration_in_words
+from unlesion.report.words import calibration_in_words, subjects_apart
 from unlesion.wording import count
 
 
@@ -49,7 +49,7 @@ def write_run_page(
         subtitle=_subtitle(run),
         verdict=_verdict(run),
         warnings=_warnings(run),
-        calibration=calibration_in_words(_subjects(run), _apart(run)),
+        calibration=calibration_in_words(_subjects(run), subjects_apart(run)),
         rates=_rates(run),
         scores=score_strips(_scores(run), []),
         history=curve,
@@ -129,7 +129,7 @@ def _warnings(run: Mapping[str, Any]) -> list[str]:
         found.append(
             f"{count(subjects, 'healthy subject')} to learn from: much that is healthy was never seen."
         )
-    held_out = min(_apart(run).values(), default=_subjects(run))
+    held_out = min(subjects_apart(run).values(), default=_subjects(run))
     if held_out is None:
         found.append(calibration_in_words(None))
     elif held_out < 10:
@@ -155,12 +155,6 @@ def _threshold(run: Mapping[str, Any], scoring: str, rate: str) -> str:
     if not parts:
         return plain(look_up(run, f"calibration.{scoring}.thresholds.{rate}"))
     return ", ".join(f"{name} {plain(part['thresholds'][rate])}" for name, part in parts.items())
-
-
-def _apart(run: Mapping[str, Any]) -> dict[str, int]:
-    """Healthy subjects of each modality that has a calibration of its own."""
-    parts = look_up(run, "calibration.native.parts") or {}
-    return {name: int(part["n_subjects"]) for name, part in parts.items()}
 
 
 def _learnt(run: Mapping[str, Any]) -> list[tuple[str, str]]:

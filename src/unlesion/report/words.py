@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from unlesion.report.numbers import interval_of, number, percent, value_of
+from unlesion.report.numbers import interval_of, look_up, number, percent, value_of
 from unlesion.wording import count
 
 NOTICE = "For research use only; not a medical device."
@@ -75,6 +75,17 @@ def calibration_in_words(n_subjects: int | None, apart: Mapping[str, int] | None
             'them or more. Calibrate on more with "unlesion calibrate".'
         )
     return f"Calibrated on {few}: {smallest}."
+
+
+def subjects_apart(saved: Mapping[str, Any], name: str = "n_subjects") -> dict[str, int]:
+    """Healthy subjects of each modality that has a calibration of its own; empty where none has.
+
+    Args:
+        saved: a run's `detector.json`, or the `metrics.json` of an evaluation.
+        name: under which a calibration says there how many there are.
+    """
+    parts = look_up(saved, "calibration.native.parts") or {}
+    return {kind: int(part[name]) for kind, part in parts.items()}
 
 
 def sides_in_words(sides: Iterable[tuple[str, str] | None]) -> str:

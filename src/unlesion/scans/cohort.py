@@ -188,15 +188,15 @@ def _notes(source: Path, path: Path, entries: Sequence[Entry]) -> tuple[str, ...
 def _nameless(path: Path, entries: Sequence[Entry]) -> list[str]:
     """Rows of a manifest that do not say who they are from; a folder's and BIDS' rows always do."""
     nameless = [entry for entry in entries if not entry.columns.get("subject")]
-    count = len({entry.subject for entry in nameless})
-    if count < 2:
+    people = len({entry.subject for entry in nameless})
+    if people < 2:
         return []
-    where = f"no subject in {len(nameless)} of {len(entries)} rows"
+    where = f"no subject in {len(nameless)} of {count(len(entries), 'row')}"
     if not any("subject" in entry.columns for entry in nameless):
         where = "no column 'subject'"
-    unit = "image" if count == len(nameless) else "scan"
+    unit = "image" if people == len(nameless) else "scan"
     return [
-        f"{path}: {where}, so each of {count} {unit}s counts as a person of its own; add the subject, or images "
+        f"{path}: {where}, so each of {count(people, unit)} counts as a person of its own; add the subject, or images "
         "of one person may be in both train and val, and p-values and intervals claim too much"
     ]
 

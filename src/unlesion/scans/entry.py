@@ -80,9 +80,14 @@ class Entry:
         return self.mask_path is not None and bool(has_marks(self.mask_path))
 
     @property
+    def images(self) -> tuple[Path, ...]:
+        """The files of the image: one a channel, or all of its DICOM series."""
+        series = self.series or ((),) * len(self.paths)
+        files = (own or (path,) for path, own in zip(self.paths, series, strict=True))
+        return tuple(file for own in files for file in own)
+
+    @property
     def files(self) -> tuple[Path, ...]:
         """Every file that belongs to the scan."""
         others = [path for path in (self.mask_path, self.roi_path) if path is not None]
-        series = self.series or ((),) * len(self.paths)
-        images = (files or (path,) for path, files in zip(self.paths, series, strict=True))
-        return (*(file for files in images for file in files), *others, *self.twin_paths)
+        return (*self.images, *others, *self.twin_paths)

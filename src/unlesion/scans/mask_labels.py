@@ -1,4 +1,4 @@
-"""Labels from lesion masks, where a manifest has masks but no labels."""
+"""Labels and lesion masks: what masks say where a manifest has no labels, and where the two disagree."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from pathlib import Path
 
 from unlesion.scans.manifest import Row, Table, inside
 from unlesion.scans.reading import has_marks
+from unlesion.wording import count
 
 
 def labelled_by_masks(path: Path, columns: Sequence[str], rows: Sequence[Row]) -> Table:
@@ -36,12 +37,20 @@ def labelled_by_masks(path: Path, columns: Sequence[str], rows: Sequence[Row]) -
         has_lesion = _scan(row) in ill if mask is None else marked[mask]
         label = "anomalous" if has_lesion else "healthy"
         labelled.append(Row(row.number, {**row.values, "label": label}, row.files))
-    count = sum(row.get("label") == "anomalous" for row in labelled)
+    anomalous = sum(row.get("label") == "anomalous" for row in labelled)
     note = (
-        f"{path}: no column 'label', so labels are taken from the lesion masks: {count} images anomalous, "
-        f"{len(rows) - count} healthy; a column 'label' can say otherwise"
+        f"{path}: no column 'label', so labels are taken from the lesion masks: {count(anomalous, 'image')} anomalous, "
+        f"{len(rows) - anomalous} healthy; a column 'label' can say otherwise"
     )
-    return Table(columns=(*columns, "label"), rows=labelled, warnings=(note,) if count else ())
+    return Table(columns=(*columns, "label"), rows=labelled, warnings=(note,) if anomalous else ())
+
+
+def marked_but_healthy(key: str) -> str:
+    """What to say of a scan that is labelled healthy but has a mask that marks a lesion."""
+    return (
+        f"{key}: labelled healthy, but its mask marks a lesion; correct the label or the mask, "
+        "because healthy scans alone teach what is usual"
+    )
 
 
 def _scan(row: Row) -> tuple[str, ...]:

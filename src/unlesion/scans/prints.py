@@ -21,16 +21,14 @@ def prints_of(entries: Iterable[Entry]) -> dict[str, str]:
     as are those that share a file with others (of a prepared store), which it does not tell apart.
     """
     entries = list(entries)
-    sharing = Counter((entry.paths, entry.volume) for entry in entries)
+    sharing = Counter((entry.images, entry.volume) for entry in entries)
     found = {}
     for entry in entries:
-        if sharing[entry.paths, entry.volume] > 1:
+        if sharing[entry.images, entry.volume] > 1:
             continue
-        series = entry.series or ((),) * len(entry.paths)
-        files = [f for path, own in zip(entry.paths, series, strict=True) for f in (own or (path,))]
         digest = hashlib.sha256(str(entry.volume).encode())
         try:
-            for file in files:
+            for file in entry.images:
                 _add(digest, file)
         except OSError:
             continue

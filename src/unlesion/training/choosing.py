@@ -7,10 +7,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from unlesion.calibrating import marked_but_healthy
 from unlesion.errors import BadInput
 from unlesion.prepare import PreparedStore, Recipe, choose_recipe, load_recipe
 from unlesion.scans import Cohort
+from unlesion.scans.mask_labels import marked_but_healthy
 
 
 def healthy_rows(cohort: Cohort, warn: Callable[[str], None]) -> tuple[Cohort, Cohort]:

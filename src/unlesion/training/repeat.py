@@ -1,4 +1,4 @@
-"""The command that repeats a run."""
+"""The command that repeats a run, and the options that choose its scans."""
 
 from __future__ import annotations
 
@@ -11,6 +11,18 @@ import yaml
 
 from unlesion.errors import BadInput
 from unlesion.prepare import Recipe, load_recipe
+
+
+def cohort_options(
+    *, where: Sequence[str] | None, channels: str | None = None, volume: int | None = None
+) -> list[str]:
+    """The words that choose scans of a cohort on the command line of any verb, as given there."""
+    words = [word for condition in where or () for word in ("--where", condition)]
+    if channels is not None:
+        words += ["--channels", channels]
+    if volume is not None:
+        words += ["--volume", str(volume)]
+    return words
 
 
 def repeat_words(
