@@ -52,6 +52,13 @@ def test_scans_with_a_lesion_mask_are_not_learnt_as_healthy(with_lesions: Path, 
     assert sum(entry.is_marked() for entry in store_cohort(tmp_path / "store")) == 4
 
 
+def test_one_person_is_too_few_whichever_split_it_falls_into(tmp_path: Path) -> None:
+    """A single scan in a folder was said to lack a split, which folders do not have."""
+    manifest = write_pictures(tmp_path / "cohort", train=0, val=0, healthy=1, anomalous=0)
+    with pytest.raises(BadInput, match="only one healthy subject"):
+        healthy_rows(Cohort.open(manifest).with_splits(), warn=print)
+
+
 def test_without_labels_the_masks_say_who_is_healthy(with_lesions: Path, tmp_path: Path) -> None:
     with with_lesions.open(newline="") as stream:
         rows = [{k: v for k, v in row.items() if k != "label"} for row in csv.DictReader(stream)]

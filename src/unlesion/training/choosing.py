@@ -12,6 +12,8 @@ from unlesion.prepare import PreparedStore, Recipe, choose_recipe, load_recipe
 from unlesion.scans import Cohort
 from unlesion.scans.mask_labels import marked_but_healthy
 
+ONLY_ONE = "only one healthy subject; give at least two, one to learn from and one to calibrate on"
+
 
 def healthy_rows(cohort: Cohort, warn: Callable[[str], None]) -> tuple[Cohort, Cohort]:
     """The scans to learn from, and those to calibrate on.
@@ -25,16 +27,15 @@ def healthy_rows(cohort: Cohort, warn: Callable[[str], None]) -> tuple[Cohort, C
     """
     healthy = cohort.select(split="train", label="healthy")
     held_out = cohort.select(split="val", label="healthy")
+    if len(cohort.select(label="healthy").subjects) == 1:
+        raise BadInput(f"{cohort.name}: {ONLY_ONE}")
     if len(healthy) == 0:
         raise BadInput(
             f"{cohort.name}: no healthy rows in split 'train'; check the columns label and split, and --where"
         )
     healthy = _without_lesions(healthy, warn)
     if len(healthy.subjects) < 2 and len(held_out) == 0:
-        raise BadInput(
-            f"{cohort.name}: only one healthy subject; give at least two, one to learn from and one to "
-            "calibrate on"
-        )
+        raise BadInput(f"{cohort.name}: {ONLY_ONE}")
     return healthy, held_out
 
 
