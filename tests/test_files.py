@@ -3,6 +3,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
+from pathlib import Path
 
 import pytest
 
@@ -119,3 +120,8 @@ def test_json_round_trip_and_refusals(tmp_path):
     for name in ("bad.json", "missing.json"):
         with pytest.raises(BadInput, match=name):
             read_json(tmp_path / name)
+
+
+def test_what_is_wrong_inside_a_block_is_not_taken_for_a_full_disk(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="ours"), whole_file(tmp_path / "a"):
+        raise ValueError("ours")

@@ -24,6 +24,7 @@ def whole_file(path: Path) -> Iterator[Path]:
 
     Raises:
         BadInput: the folder cannot be written, or the disk is full.
+        KeyboardInterrupt: Ctrl-C, also where a writer that was stopped halfway made another error of it.
     """
     path = Path(path)
     partial: Path | None = None
@@ -36,8 +37,12 @@ def whole_file(path: Path) -> Iterator[Path]:
         # mkstemp and some writers make files private to the user; results should be as readable as any other file.
         partial.chmod(0o666 & ~_umask())
         os.replace(partial, path)
-    except OSError as error:
-        raise cannot_write(path, error) from error
+    except Exception as error:
+        if _was_interrupted(error):
+            raise KeyboardInterrupt from error
+        if isinstance(error, OSError):
+            raise cannot_write(path, error) from error
+        raise
     finally:
         if partial is not None:
             partial.unlink(missing_ok=True)
@@ -99,6 +104,15 @@ def cannot_write(path: Path, error: OSError) -> BadInput:
     """The error for a place that cannot be written, from what the system said."""
     reason = error.strerror or str(error)
     return BadInput(f"{path}: cannot be written ({reason}); free some space or choose another --out")
+
+
+def _was_interrupted(error: BaseException | None) -> bool:
+    """Whether Ctrl-C came first: archives that are closed halfway raise errors of their own over it."""
+    while error is not None:
+        if isinstance(error, KeyboardInterrupt):
+            return True
+        error = error.__context__
+    return False
 
 
 def _swap(new: Path, path: Path) -> None:

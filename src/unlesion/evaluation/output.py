@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from unlesion.archive import write_arrays
 from unlesion.evaluation.metric import Metric
 from unlesion.files import whole_file, write_json
 
@@ -36,8 +37,7 @@ def write_evaluation(
             writer.writerow({k: "" if v is None else v for k, v in row.items()})
     for name, content in ((HISTOGRAMS, arrays), (KINDS, kinds)):
         if content:
-            with whole_file(out / name) as partial, partial.open("wb") as file:
-                np.savez_compressed(file, **content)  # type: ignore[arg-type]
+            write_arrays(out / name, content, compressed=True)
         else:
             # Of an earlier evaluation into the same folder.
             (out / name).unlink(missing_ok=True)

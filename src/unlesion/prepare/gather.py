@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import shutil
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Executor, Future, wait
+from contextlib import ExitStack
 from dataclasses import fields
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
@@ -200,33 +200,33 @@ def _fetch(out: Path, mark: str, old: PreparedStore | None, known: dict[str, int
 
 
 def _fill(
-    folder: Path, count: int, shape: tuple[int, ...], rows: list[dict[str, Any]], items: Iterator[Item]
+    folder: Path, slices: int, shape: tuple[int, ...], rows: list[dict[str, Any]], items: Iterator[Item]
 ) -> None:
-    """Write the arrays; they are memory-mapped while being filled, so memory does not grow."""
-
-    def create(name: str, dtype: type, inner: tuple[int, ...]) -> Any:
-        path = folder / f"{name}.npy"
-        array = np.lib.format.open_memmap(path, mode="w+", dtype=dtype, shape=(count, *inner))
-        # Claim the disk space now: a full disk is then an error that can be caught, not a bus error.
-        with path.open("r+b") as file:
-            if hasattr(os, "posix_fallocate"):
-                os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
-        return array
-
-    arrays = {
-        "images": create("images", np.float16, shape),
-        "roi": create("roi", np.uint8, shape[1:]),
-        "lesions": create("lesions", np.uint8, shape[1:]),
-        "positions": create("positions", np.float32, ()),
-        "slice_scan": create("slice_scan", np.int64, ()),
+    """Write the arrays scan by scan, so that memory does not grow with their number."""
+    kinds: dict[str, tuple[type, tuple[int, ...]]] = {
+        "images": (np.float16, shape),
+        "roi": (np.uint8, shape[1:]),
+        "lesions": (np.uint8, shape[1:]),
+        "positions": (np.float32, ()),
+        "slice_scan": (np.int64, ()),
     }
-    for number, (row, item) in enumerate(zip(rows, items, strict=True)):
-        where = slice(row["first"], row["first"] + row["slices"])
-        for name in ("images", "roi", "lesions", "positions"):
-            arrays[name][where] = getattr(item, name)
-        arrays["slice_scan"][where] = number
-    for array in arrays.values():
-        array.flush()
+    with ExitStack() as stack:
+        files: dict[str, BinaryIO] = {}
+        for name, (dtype, inner) in kinds.items():
+            files[name] = stack.enter_context((folder / f"{name}.npy").open("wb"))
+            head = {
+                "descr": np.lib.format.dtype_to_descr(np.dtype(dtype)),
+                "fortran_order": False,
+                "shape": (slices, *inner),
+            }
+            np.lib.format.write_array_header_1_0(files[name], head)
+        for number, (row, item) in enumerate(zip(rows, items, strict=True)):
+            numbers = np.full(row["slices"], number)
+            for name, (dtype, inner) in kinds.items():
+                values = numbers if name == "slice_scan" else getattr(item, name)
+                if values.shape != (row["slices"], *inner):
+                    raise ValueError(f"{name} of scan {number}: {values.shape} for {(row['slices'], *inner)}")
+                files[name].write(np.ascontiguousarray(values, dtype=dtype).data)
 
 
 def _row(entry: Entry) -> dict[str, Any]:

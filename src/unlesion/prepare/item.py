@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from unlesion.archive import write_arrays
 from unlesion.errors import UnlesionError
-from unlesion.files import whole_file
 from unlesion.prepare.prepared import Prepared
 from unlesion.prepare.recipe import Recipe
 from unlesion.prepare.resample import to_prepared
@@ -119,15 +119,16 @@ def item_from(prepared: Prepared) -> Item:
 
 def write_item(path: Path, item: Item) -> None:
     """Write an item, whole or not at all."""
-    with whole_file(path) as partial, partial.open("wb") as file:
-        np.savez(
-            file,
-            images=item.images,
-            roi=item.roi,
-            lesions=item.lesions,
-            positions=item.positions,
-            facts=np.frombuffer(json.dumps(item.facts).encode(), dtype=np.uint8),
-        )
+    write_arrays(
+        path,
+        {
+            "images": item.images,
+            "roi": item.roi,
+            "lesions": item.lesions,
+            "positions": item.positions,
+            "facts": np.frombuffer(json.dumps(item.facts).encode(), dtype=np.uint8),
+        },
+    )
 
 
 def read_item(path: Path) -> Item | None:

@@ -10,8 +10,9 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from unlesion.archive import write_arrays
 from unlesion.errors import BadInput
-from unlesion.files import read_json, whole_file, whole_folder, write_json
+from unlesion.files import read_json, whole_folder, write_json
 
 Kind = Literal["best", "lesion", "miss", "false_alarm", "healthy"]
 
@@ -64,8 +65,7 @@ class GalleryCase:
             mask = getattr(self, name)
             if mask is not None:
                 arrays[name] = np.packbits(mask)
-        with whole_file(Path(f"{stem}.npz")) as partial:
-            np.savez_compressed(partial, **arrays)  # type: ignore[arg-type]
+        write_arrays(Path(f"{stem}.npz"), arrays, compressed=True)
         write_json(
             Path(f"{stem}.json"),
             {
