@@ -150,6 +150,22 @@ def test_an_ensemble_is_one_batch_and_the_mean_of_its_levels() -> None:
     assert unet.times == [249] * 5 + [499] * 5 + [749] * 5
 
 
+@pytest.mark.parametrize("shared", [False, True])
+@pytest.mark.parametrize(
+    ("name", "sampler"), [("ddpm", "one-step"), ("ddpm", "ddim"), ("ddpm", "ancestral"), ("andi", "one-step")]
+)
+def test_a_level_named_again_gets_other_noise(name: str, sampler: str, shared: bool) -> None:
+    batch = blob_batch(2)
+
+    def drawn(*levels: int) -> Tensor:
+        method = tiny(name, t_test=levels, sampler=sampler, steps=2, shared_field=shared)
+        return method.redrawn(network_of(Asked()), batch)  # type: ignore[attr-defined]
+
+    alone, twice = drawn(6), drawn(6, 6)
+    assert torch.equal(twice[0], alone[0])
+    assert not torch.allclose(twice[1], twice[0], atol=1e-3)
+
+
 def test_images_without_roi_are_not_looked_at() -> None:
     batch = blob_batch(4)
     roi = batch.roi.clone()

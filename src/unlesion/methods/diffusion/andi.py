@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from unlesion.methods.batch import Batch, Evidence
 from unlesion.methods.diffusion.config import DiffusionConfig
-from unlesion.methods.diffusion.ddpm import BRIGHTEST, DARKEST, DDPM, SCALE
+from unlesion.methods.diffusion.ddpm import BRIGHTEST, DARKEST, DDPM, SCALE, salt_of
 from unlesion.networks.diffusion.noise import NoiseKind
 from unlesion.networks.diffusion.process import Process, Target
 from unlesion.networks.diffusion.schedules import ScheduleKind, make_schedule
@@ -135,9 +135,9 @@ class ANDi(DDPM):
                 healthy[rows] = drawn.mean(0)
         return Evidence(healthy=healthy * batch.roi, maps={"andi": anomaly * batch.roi[:, 0]})
 
-    def _field(self, batch: Batch, level: int) -> Tensor:
+    def _field(self, batch: Batch, level: int, turn: int = 0) -> Tensor:
         noise = self.config.noise_of(self.config.test_noise)
-        return self._drawn(noise, batch, salt=level, shared=self.config.shared_field)
+        return self._drawn(noise, batch, salt=salt_of(level, turn), shared=self.config.shared_field)
 
 
 def geometric_mean(squares: Tensor) -> Tensor:

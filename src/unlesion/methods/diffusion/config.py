@@ -36,7 +36,8 @@ class DiffusionConfig(MethodConfig):
         shared_field: one noise field for all images of a training batch, and at detection one for each of
             `t_test`, the same for all images, as the released code does; false draws one for every image.
         train_levels: noise levels in training are drawn from 1 to this.
-        t_test: noise levels at detection, 1 to `timesteps`; the images drawn from several are averaged.
+        t_test: noise levels at detection, 1 to `timesteps`; the images drawn from several are averaged. A level that is
+            named twice gets two noise fields.
         sampler: "one-step" takes the clean image that the network sees at once; "ddim" goes there in `steps` steps
             without new noise, "ancestral" in all steps with new noise in each.
         steps: of the DDIM sampler.

@@ -28,8 +28,10 @@ from unlesion.networks.precision import in_bfloat16
 from unlesion.networks.roi import roi_mean
 from unlesion.progress import tell
 
-# Noise fields of an image: that of detection level k has number k, those of the steps of a chain follow.
+# Noise fields of an image: that of detection level k has number k, those of the steps of a chain follow; a level that is named
+# again has its own.
 SALT_OF_STEPS = 10_000
+SALT_OF_REPEATS = 100_000_000
 # Clean images in a chain are kept in this range, that of recipes.
 DARKEST, BRIGHTEST = 0.0, 1.5
 
@@ -44,6 +46,11 @@ def to_grey(signal: Tensor, grey: tuple[float, float] = (0.0, 1.0)) -> Tensor:
     """Grey values of the network to those of the recipe."""
     low, high = grey
     return low + (high - low) * (signal + 1) / 2
+
+
+def salt_of(field: int, turn: int) -> int:
+    """The salt of a noise field, for a level that was named `turn` times before."""
+    return field + SALT_OF_REPEATS * turn
 
 
 # A deviation that all methods of this family share.
@@ -230,7 +237,7 @@ class DDPM(Method):
         code = self.code(network, images, batch) if code is None else code
         most = rows_at_once(images, self.config.width)
         if self.config.sampler == "one-step":
-            noise = torch.stack([self._field(batch, level) for level in self.config.t_test])
+            noise = torch.stack([self._field(batch, level, turn) for level, turn in self._levels()])
             drawn = redraw(
                 network.unet,
                 self.process,
@@ -248,12 +255,17 @@ class DDPM(Method):
         for rows in torch.arange(len(batch)).split(most):
             part = batch.pick(rows)
             told = None if code is None else code[rows.to(code.device)]
-            pieces.append(torch.stack([self._chain(network, part, told, n) for n in self.config.t_test]))
+            pieces.append(torch.stack([self._chain(network, part, told, *level) for level in self._levels()]))
         return torch.cat(pieces, dim=1)
 
-    def _field(self, batch: Batch, level: int) -> Tensor:
-        """(B, C, ...) noise of a detection level; the level is the salt, so each has its own."""
-        return self._drawn(self.noise, batch, salt=level, shared=self.config.shared_field)
+    def _levels(self) -> list[tuple[int, int]]:
+        """The levels of `t_test`, and how often each was named before."""
+        levels = self.config.t_test
+        return [(level, levels[:place].count(level)) for place, level in enumerate(levels)]
+
+    def _field(self, batch: Batch, level: int, turn: int = 0) -> Tensor:
+        """(B, C, ...) noise of a detection level; the level and its turn are the salt, so each has its own."""
+        return self._drawn(self.noise, batch, salt=salt_of(level, turn), shared=self.config.shared_field)
 
     def _drawn(self, noise: Noise, batch: Batch, *, salt: int, shared: bool) -> Tensor:
         channels, *sides = batch.images.shape[1:]
@@ -267,7 +279,9 @@ class DDPM(Method):
         field = draw(torch.Generator(device="cpu").manual_seed(salt))
         return field.to(batch.images.device).expand_as(batch.images)
 
-    def _chain(self, network: DiffusionNetwork, batch: Batch, code: Tensor | None, level: int) -> Tensor:
+    def _chain(
+        self, network: DiffusionNetwork, batch: Batch, code: Tensor | None, level: int, turn: int
+    ) -> Tensor:
         """(B, C, ...) in grey values: noised to a level and led back step by step."""
         config, process = self.config, self.process
         roi = batch.roi
@@ -285,14 +299,14 @@ class DDPM(Method):
             return torch.where(roi, clean.clamp(darkest, brightest), darkest)
 
         def fresh(step: int) -> Tensor:
-            salt = SALT_OF_STEPS * level + step
+            salt = salt_of(SALT_OF_STEPS * level + step, turn)
             return self._drawn(config.noise_of(config.step_noise), batch, salt=salt, shared=False)
 
         def report(done: int, steps: int) -> None:
             tell(f"noise level {level}: step {done} of {steps} for {len(batch)} images")
 
         times = torch.full((len(batch),), level - 1, device=signal.device)
-        noisy = process.noisy(signal, self._field(batch, level), times)
+        noisy = process.noisy(signal, self._field(batch, level, turn), times)
         if config.sampler == "ddim":
             path = descent(level - 1, config.steps)
             return to_grey(ddim(answer, process, noisy, path, correct=correct, report=report), config.grey)
