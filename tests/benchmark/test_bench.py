@@ -325,3 +325,30 @@ def test_cohorts_that_learn_alike_share_a_training(small: Path) -> None:
     (small / "out" / "runs" / "same" / "ae-seed0" / "identity.json").unlink()
     assert bench_in(small, SHARED, "out", "--resume") == 0
     assert stale.stat().st_mtime_ns != before
+
+
+ALIKE = """
+methods:
+  - {name: ddpm, preset: tiny}
+  - {name: ddpm, label: two-levels, preset: tiny, set: ["method.t_test=[250,750]", scoring.sign=dark]}
+  - {name: ddpm, label: faster, preset: tiny, set: [method.learning_rate=0.01]}
+steps: 3
+set: [recipe.size=32]
+cohorts:
+  - {name: blobs, path: blobs, recipe: slices}
+"""
+
+
+def test_rows_that_differ_at_detection_only_are_learnt_once(small: Path) -> None:
+    assert bench_in(small, ALIKE, "out") == 0
+    runs = small / "out" / "runs" / "blobs"
+    records = {
+        name: json.loads((runs / f"{name}-seed0" / "detector.json").read_text())["record"]
+        for name in ("ddpm", "two-levels", "faster")
+    }
+    assert records["two-levels"]["weights_of"] == "ddpm-seed0"
+    assert "weights_of" not in records["ddpm"] and "weights_of" not in records["faster"]
+    rows = rows_of(small / "out")
+    assert {row["steps"] for row in rows.values()} == {"3"}
+    assert rows["two-levels"]["voxel_ap"] != rows["ddpm"]["voxel_ap"]
+    assert rows["two-levels"]["sign"] == "dark"

@@ -12,7 +12,7 @@ from typing import Any
 
 from unlesion.benchmark.known import KnownResults
 from unlesion.benchmark.leaderboard import flatten, write_csv, write_markdown
-from unlesion.benchmark.plan import Cell, Plan, make_plan
+from unlesion.benchmark.plan import Cell, Plan, learning, make_plan
 from unlesion.benchmark.spec import BenchSpec, CohortSpec, MethodSpec
 from unlesion.benchmark.versus import against, without
 from unlesion.detector import Detector
@@ -21,7 +21,7 @@ from unlesion.evaluating import evaluate_detector
 from unlesion.files import read_json, write_json
 from unlesion.prepare import PreparedStore, prepare_cohort
 from unlesion.progress import Bars, counted, silent
-from unlesion.training import cohort_options, train
+from unlesion.training import cohort_options, is_finished, train
 
 # Beside a run and an evaluation: what they were made from.
 IDENTITY = "identity.json"
@@ -158,14 +158,18 @@ class Bench:
         if not same:
             shutil.rmtree(run, ignore_errors=True)
             write_json(run / IDENTITY, plan.run)
+        weights = self._weights(run.parent, plan)
+        if weights is not None:
+            self.tell(f"  learnt already, by {weights.name}")
         return train(
             plan.learn,
             method=cell.method.name,
             out=run,
             recipe=plan.recipe,
             preset=cell.method.preset,
-            minutes=budget.minutes,
-            steps=budget.steps,
+            minutes=budget.minutes if weights is None else None,
+            steps=budget.steps if weights is None else None,
+            weights=weights,
             seed=cell.seed,
             settings=plan.settings,
             resume=True,
@@ -179,6 +183,16 @@ class Bench:
                 *cohort_options(where=cell.cohort.where, channels=",".join(cell.cohort.channels) or None),
             ],
         )
+
+    def _weights(self, runs: Path, plan: Plan) -> Path | None:
+        """A finished run that learnt just what this one would; rows may differ in scoring and settings of detection only."""
+        if plan.run["budget"] is None:
+            return None
+        for run in sorted(path for path in runs.iterdir() if (path / IDENTITY).is_file()):
+            begun = read_json(run / IDENTITY)
+            if is_finished(run) and learning(begun) == learning(plan.run):
+                return run
+        return None
 
     def _store(self, cell: Cell, plan: Plan) -> PreparedStore:
         """The cohort's healthy training scans, prepared once for all methods."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -116,6 +117,14 @@ def make_plan(spec: BenchSpec, cell: Cell, *, folder: Path) -> Plan:
         evaluation=evaluation,
         row={"label": cell.label, "cohort_label": cell.cohort.name, **evaluation},
     )
+
+
+def learning(run: Mapping[str, Any]) -> dict[str, Any]:
+    """What of a run's identity its weights hang on: all but the scoring and the method's settings of detection."""
+    config = dict(run["config"])
+    for name in get_method(run["method"]).Config.at_detection:
+        config.pop(name, None)
+    return {**{name: value for name, value in run.items() if name != "scoring"}, "config": config}
 
 
 def _cohorts(spec: CohortSpec, folder: Path) -> tuple[Cohort, Cohort]:

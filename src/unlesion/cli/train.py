@@ -41,6 +41,13 @@ def command(
         str | None, typer.Option("--steps", help="Instead: a total, or STAGE=N,STAGE=N.")
     ] = None,
     seed: Seed = 0,
+    weights: Annotated[
+        Path | None,
+        typer.Option(
+            "--weights",
+            help="A finished run of the same training: take what it learnt; scoring and detection may differ.",
+        ),
+    ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with an interrupted run.")] = False,
     where: Where = None,
     channels: Channels = None,
@@ -85,6 +92,7 @@ def command(
             device=pick_device(device),
             tell=console.tell,
             warn=console.warn,
+            weights=weights,
             source_words=[str(cohort), *cohort_options(where=where, channels=channels, volume=volume)],
         )
     if nothing_to_do:

@@ -19,8 +19,13 @@ from unlesion.methods.batch import Batch, Evidence
 
 
 class MethodConfig(BaseModel):
-    """Base of every method's settings: the same in YAML, in `--set method.x=…` and `detector.json`."""
+    """Base of every method's settings: the same in YAML, in `--set method.x=…` and `detector.json`.
 
+    Class attributes:
+        at_detection: settings that training does not hang on: two runs that differ in nothing else have the same weights.
+    """
+
+    at_detection: ClassVar[frozenset[str]] = frozenset()
     model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
 
 

@@ -9,6 +9,9 @@ from typing import Any
 from unlesion.errors import BadInput
 from unlesion.files import read_json, write_json
 
+# What makes a run this training and no other.
+MARKER = "training.json"
+
 
 def is_finished(out: Path) -> bool:
     """Whether a folder holds a whole run: its `detector.json` is written last."""
@@ -26,7 +29,7 @@ def claim(out: Path, identity: Mapping[str, Any], resume: bool) -> None:
     Raises:
         BadInput: a run is there that this training may not go on with.
     """
-    marker = out / "training.json"
+    marker = out / MARKER
     if not resume:
         # A marker alone is left by a training that failed before it learnt anything.
         if is_finished(out) or any((out / "checkpoints").glob("*")):

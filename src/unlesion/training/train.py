@@ -44,6 +44,7 @@ from unlesion.training.config import TrainingConfig
 from unlesion.training.history import History
 from unlesion.training.refusing import expected_input, refuse_early
 from unlesion.training.repeat import command_line, repeat_words
+from unlesion.training.reuse import budget_of, differs, take_weights
 from unlesion.training.scorers import scorers_of
 from unlesion.training.source import SliceSource
 
@@ -74,6 +75,7 @@ def train(
     tell: Callable[[str], None] = lambda message: None,
     warn: Callable[[str], None] | None = None,
     source_words: Sequence[str] | None = None,
+    weights: Path | str | None = None,
 ) -> Detector:
     """Learn what is healthy from a cohort and write the run.
 
@@ -99,6 +101,8 @@ def train(
         warn: told about scans that could not be used; `tell` by default.
         source_words: words of the command line that open the cohort: its path, `--where` and the like;
             by default the cohort's path, or its name where that is all there is.
+        weights: a finished run of the same training, which may differ in scoring and in settings of detection: its weights
+            are taken instead of learning them again, and its budget is this one's.
 
     Returns:
         The calibrated detector, as saved in `out`.
@@ -130,7 +134,11 @@ def train(
     )
     if minutes is not None and steps is not None:
         raise BadInput("--minutes and --steps: give one of them")
-    if minutes is None and steps is None:
+    if weights is not None:
+        if minutes is not None or steps is not None:
+            raise BadInput("--weights: the budget is that of the run; leave out --minutes and --steps")
+        minutes, steps = budget_of(Path(weights))
+    elif minutes is None and steps is None:
         minutes = DEFAULT_MINUTES
     scoring = nested(chosen.get("scoring", {}))
     # Refused now and not after minutes of training.
@@ -156,6 +164,10 @@ def train(
         # As JSON gives it back, so that it can be compared with what was begun.
         "scoring": json.loads(json.dumps(scoring, default=str)),
     }
+    if weights is not None:
+        other = differs(Path(weights), identity, at_detection=method_class.Config.at_detection)
+        if other is not None:
+            raise BadInput(f"--weights {weights}: learnt with another {other}; train anew, without --weights")
     refuse_early(method_class(config, expected_input(healthy, the_recipe)), steps, wanted.rule, resume=resume)
     claim(out, identity, resume)
     if resume and is_finished(out):
@@ -209,9 +221,12 @@ def train(
     record["slices"] = len(indices)
     record["warnings"] = list(cohort.warnings)
     record["met"] = met_by(healthy, held_out)
-    record.update(
-        _learn(the_method, network, source, training, out, seed, minutes, steps, resume, device, bars)
-    )
+    if weights is None:
+        record.update(
+            _learn(the_method, network, source, training, out, seed, minutes, steps, resume, device, bars)
+        )
+    else:
+        record.update(take_weights(network, Path(weights), out))
     # The layout that a saved run comes back in: another one rounds differently.
     network = network.to("cpu", memory_format=torch.contiguous_format).eval()  # type: ignore[call-overload]
     detector = Detector(

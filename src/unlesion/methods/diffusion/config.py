@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from pydantic import Field, field_validator, model_validator
 
@@ -48,6 +48,10 @@ class DiffusionConfig(MethodConfig):
         weight_decay: of AdamW; 0 is Adam.
         anneal: let the learning rate follow a cosine to 0.
     """
+
+    at_detection: ClassVar[frozenset[str]] = frozenset(
+        {"t_test", "sampler", "steps", "step_noise", "precision"}
+    )
 
     width: int = Field(128, ge=4, multiple_of=2)
     factors: tuple[int, ...] = Field((1, 2, 2), min_length=1)
