@@ -53,7 +53,7 @@ def test_the_published_network_has_its_size() -> None:
 @pytest.mark.parametrize("preset", ["tiny", "cpu", "gpu", "paper"])
 def test_the_unet_is_that_of_ddpm(preset: str) -> None:
     ours, theirs = (kind.config_for(preset).model_dump() for kind in (ConditionedDDPM, DDPM))
-    assert {name for name in theirs if ours[name] != theirs[name]} == {"t_test"}
+    assert {name for name in theirs if ours[name] != theirs[name]} <= {"t_test"}
 
 
 def test_pretraining_can_be_left_out() -> None:

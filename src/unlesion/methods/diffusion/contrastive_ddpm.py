@@ -60,6 +60,7 @@ class ContrastiveDDPM(ConditionedDDPM):
         "The losses of filling in and of diffusion are averaged over the roi, the published ones over all (masked) pixels of the image.",
         "Every image has a noise field of its own, cut from a bank; the simplex noise is scaled to the measured strength of the published one.",
         "Images are not augmented unless training.contrast or training.mirror say so; published are changes of intensity.",
+        "The cpu and gpu presets average six images, two from each of the levels 250, 350 and 500.",
         "The tiny, cpu and gpu presets have smaller encoders and U-Nets, with a higher learning rate that follows a cosine to 0.",
         "Published post-processing is common to all methods here, in mm.",
     )

@@ -12,7 +12,7 @@ from torch import Tensor
 from unlesion.methods.base import InputSpec, MethodConfig, StepContext
 from unlesion.methods.batch import Batch
 from unlesion.methods.diffusion.config import DiffusionConfig
-from unlesion.methods.diffusion.ddpm import DDPM, SCALE
+from unlesion.methods.diffusion.ddpm import DDPM, PRESETS, SCALE
 from unlesion.networks.diffusion.boxes import box_grid, masks
 
 
@@ -65,7 +65,7 @@ class PDDPM(DDPM):
         "Published post-processing is common to all methods here, in mm.",
     )
     # A box is a noisier lesson than an image: the smallest network takes smaller steps.
-    presets = {**DDPM.presets, "tiny": {**DDPM.presets["tiny"], "factors": (1, 2), "learning_rate": 1.5e-3}}
+    presets = {**PRESETS, "tiny": {**PRESETS["tiny"], "factors": (1, 2), "learning_rate": 1.5e-3}}
     Config: ClassVar[type[MethodConfig]] = PDDPMConfig
     config: PDDPMConfig
 
