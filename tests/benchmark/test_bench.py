@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from unlesion.benchmark.leaderboard import flatten, markdown
 from unlesion.benchmark.plan import Cell, make_plan
 from unlesion.cli.app import run
 from unlesion.errors import BadInput
+from unlesion.files import read_json, write_json
 from unlesion.methods.baseline.atlas import Atlas
 from unlesion.training.config import TrainingConfig
 
@@ -352,3 +354,9 @@ def test_rows_that_differ_at_detection_only_are_learnt_once(small: Path) -> None
     assert {row["steps"] for row in rows.values()} == {"3"}
     assert rows["two-levels"]["voxel_ap"] != rows["ddpm"]["voxel_ap"]
     assert rows["two-levels"]["sign"] == "dark"
+    # A run of a method that is gone, such as a plug-in's, lies there: no row minds.
+    gone = runs / "another-seed0"
+    shutil.copytree(runs / "ddpm-seed0", gone)
+    write_json(gone / "identity.json", {**read_json(gone / "identity.json"), "method": "gone"})
+    shutil.rmtree(runs / "two-levels-seed0")
+    assert bench_in(small, ALIKE, "out", "--resume") == 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from safetensors.torch import load_file
 from unlesion.cli.app import run as command
 from unlesion.detector import Detector
 from unlesion.errors import BadInput
-from unlesion.files import read_json
+from unlesion.files import read_json, write_json
 from unlesion.training import train
 
 SCORED = {"standardise": True}
@@ -86,6 +87,46 @@ def test_runs_that_are_none_are_refused(pictures: Path, first: Path, tmp_path: P
     (tmp_path / "begun" / "training.json").write_bytes((first / "training.json").read_bytes())
     with pytest.raises(BadInput, match="not a finished run"):
         learnt(pictures, tmp_path / "x", steps=None, weights=tmp_path / "begun")
+
+
+def changed(first: Path, out: Path, **record: Any) -> Path:
+    """A copy of the first run with other words in its record."""
+    shutil.copytree(first, out)
+    saved = read_json(out / "detector.json")
+    saved["record"].update(record)
+    write_json(out / "detector.json", saved)
+    return out
+
+
+def test_the_device_is_that_of_learning(pictures: Path, first: Path, tmp_path: Path) -> None:
+    elsewhere = changed(first, tmp_path / "elsewhere", device="cuda")
+    taken = learnt(pictures, tmp_path / "x", steps=None, weights=elsewhere)
+    assert taken.record["device"] == "cuda"
+    assert taken.record["repeat"].endswith("--device cuda")
+
+
+def test_a_cohort_whose_scans_changed_is_refused(pictures: Path, first: Path, tmp_path: Path) -> None:
+    prints = Detector.load(first).record["met"]["learnt"].split()
+    other = " ".join(["0" * 12, *prints[1:]])
+    run = changed(first, tmp_path / "run", met={"learnt": other})
+    with pytest.raises(BadInput, match="1 scan of its cohort changed since; train anew"):
+        learnt(pictures, tmp_path / "x", steps=None, weights=run)
+    assert not (tmp_path / "x").exists()
+    fewer = changed(first, tmp_path / "fewer", slices=3)
+    with pytest.raises(BadInput, match="learnt from 3 slices, now there are"):
+        learnt(pictures, tmp_path / "y", steps=None, weights=fewer)
+
+
+def test_weights_of_another_version_are_refused_before_anything_is_prepared(
+    pictures: Path, first: Path, tmp_path: Path
+) -> None:
+    run = shutil.copytree(first, tmp_path / "run")
+    saved = read_json(run / "detector.json")
+    saved["method"]["version"] += 1
+    write_json(run / "detector.json", saved)
+    with pytest.raises(BadInput, match="trained with version"):
+        learnt(pictures, tmp_path / "x", steps=None, weights=run)
+    assert not (tmp_path / "x").exists()
 
 
 def test_the_option(pictures: Path, first: Path, tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 
 from unlesion.benchmark.known import KnownResults
 from unlesion.benchmark.leaderboard import flatten, write_csv, write_markdown
-from unlesion.benchmark.plan import Cell, Plan, learning, make_plan
+from unlesion.benchmark.plan import Cell, Plan, learns_alike, make_plan
 from unlesion.benchmark.spec import BenchSpec, CohortSpec, MethodSpec
 from unlesion.benchmark.versus import against, without
 from unlesion.detector import Detector
@@ -189,8 +189,7 @@ class Bench:
         if plan.run["budget"] is None:
             return None
         for run in sorted(path for path in runs.iterdir() if (path / IDENTITY).is_file()):
-            begun = read_json(run / IDENTITY)
-            if is_finished(run) and learning(begun) == learning(plan.run):
+            if is_finished(run) and learns_alike(plan.run, read_json(run / IDENTITY)):
                 return run
         return None
 

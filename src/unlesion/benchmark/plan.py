@@ -119,12 +119,20 @@ def make_plan(spec: BenchSpec, cell: Cell, *, folder: Path) -> Plan:
     )
 
 
-def learning(run: Mapping[str, Any]) -> dict[str, Any]:
-    """What of a run's identity its weights hang on: all but the scoring and the method's settings of detection."""
-    config = dict(run["config"])
-    for name in get_method(run["method"]).Config.at_detection:
-        config.pop(name, None)
-    return {**{name: value for name, value in run.items() if name != "scoring"}, "config": config}
+def learns_alike(run: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    """Whether two runs have the same weights, by their identities: scoring and settings of detection may differ.
+
+    The other may be of a method that is no longer there.
+    """
+    if run["method"] != other.get("method"):
+        return False
+    at_detection = get_method(run["method"]).Config.at_detection
+
+    def learning(identity: Mapping[str, Any]) -> dict[str, Any]:
+        config = {name: value for name, value in identity["config"].items() if name not in at_detection}
+        return {**{name: value for name, value in identity.items() if name != "scoring"}, "config": config}
+
+    return learning(run) == learning(other)
 
 
 def _cohorts(spec: CohortSpec, folder: Path) -> tuple[Cohort, Cohort]:

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from torch import nn
 
+from unlesion.calibration.met import recorded_prints
 from unlesion.detector import Detector
 from unlesion.errors import BadInput
 from unlesion.files import read_json
+from unlesion.scans import Entry
+from unlesion.scans.prints import prints_of
 from unlesion.training.claiming import MARKER, is_finished
+from unlesion.wording import count
 
-# What learning left in the record of a run; all else is the new run's own.
-_OF_LEARNING = ("steps", "minutes", "fit_seconds", "images_per_second", "precision")
+# What learning left in the record of a run; all else is the new run's own. The device counts: another one rounds otherwise.
+_OF_LEARNING = ("steps", "minutes", "fit_seconds", "images_per_second", "precision", "device")
 
 
 def budget_of(run: Path) -> tuple[float | None, str | None]:
@@ -28,20 +33,79 @@ def budget_of(run: Path) -> tuple[float | None, str | None]:
     return begun.get("minutes"), begun.get("steps")
 
 
-def differs(run: Path, identity: Mapping[str, Any], *, at_detection: Collection[str]) -> str | None:
-    """The first thing that another training would have changed in the weights of a run, in words; None: nothing.
+@dataclass(frozen=True, kw_only=True)
+class Learnt:
+    """A finished run whose weights may be taken: its folder, and what was loaded from there."""
+
+    run: Path
+    detector: Detector
+
+
+def learnt_by(
+    run: Path, identity: Mapping[str, Any], healthy: Iterable[Entry], *, at_detection: Collection[str]
+) -> Learnt:
+    """A finished run, once it is sure that another training would come to the same weights.
 
     Args:
-        run: folder of a finished run.
+        run: its folder.
         identity: of the training to be, as `train` writes it down.
+        healthy: the scans that it would learn from.
         at_detection: settings of the method that training does not hang on.
 
     Raises:
-        BadInput: no finished training there.
+        BadInput: no finished training there, one of another version, or another training.
     """
+    begun = _begun(run)
     if not is_finished(run):
         raise BadInput(f"{run}: not a finished run (no detector.json); finish it with --resume first")
-    begun = _begun(run)
+    other = _differs(begun, identity, at_detection)
+    if other is not None:
+        raise BadInput(f"--weights {run}: learnt with another {other}; train anew, without --weights")
+    known = Detector.load(run)
+    # A cohort is told by its table and the lengths of its files; what lies in them may have changed.
+    before, now = recorded_prints(known.record, "learnt"), set(prints_of(healthy).values())
+    if before and before != now:
+        changed = count(max(len(now - before), len(before - now)), "scan")
+        raise BadInput(
+            f"--weights {run}: {changed} of its cohort changed since; train anew, without --weights"
+        )
+    return Learnt(run=run, detector=known)
+
+
+def take_weights(network: nn.Module, learnt: Learnt, out: Path, *, slices: int) -> dict[str, Any]:
+    """Copy what a run learnt into a network and its history into the new run; what to record about it.
+
+    Args:
+        network: of the same method and settings; changed.
+        learnt: the finished run.
+        out: folder of the new one.
+        slices: that were prepared to learn from.
+
+    Raises:
+        BadInput: the run learnt from more or fewer slices.
+    """
+    run, known = learnt.run, learnt.detector
+    before = known.record.get("slices", slices)
+    if before != slices:
+        raise BadInput(
+            f"--weights {run}: learnt from {count(before, 'slice')}, now there are {slices}; train anew, without "
+            "--weights"
+        )
+    network.load_state_dict(known.network.state_dict())
+    # Every run has the same files, whether there was anything to put into them or not.
+    (out / "checkpoints").mkdir(parents=True, exist_ok=True)
+    if (run / "history.csv").exists():
+        shutil.copyfile(run / "history.csv", out / "history.csv")
+    return {
+        **{name: known.record[name] for name in _OF_LEARNING if name in known.record},
+        "weights_of": known.name,
+    }
+
+
+def _differs(
+    begun: Mapping[str, Any], identity: Mapping[str, Any], at_detection: Collection[str]
+) -> str | None:
+    """The first thing that another training would have changed in the weights, in words; None: nothing."""
     for name, value in identity.items():
         if name in ("scoring", "config"):
             continue
@@ -54,29 +118,12 @@ def differs(run: Path, identity: Mapping[str, Any], *, at_detection: Collection[
     return None
 
 
-def take_weights(network: nn.Module, run: Path, out: Path) -> dict[str, Any]:
-    """Copy what a run learnt into a network and its history into the new run; what to record about it.
-
-    Args:
-        network: of the same method and settings; changed.
-        run: the finished run.
-        out: folder of the new one.
-    """
-    known = Detector.load(run)
-    network.load_state_dict(known.network.state_dict())
-    # Every run has the same files, whether there was anything to put into them or not.
-    (out / "checkpoints").mkdir(parents=True, exist_ok=True)
-    if (run / "history.csv").exists():
-        shutil.copyfile(run / "history.csv", out / "history.csv")
-    return {
-        **{name: known.record[name] for name in _OF_LEARNING if name in known.record},
-        "weights_of": known.name,
-    }
-
-
 def _begun(run: Path) -> Mapping[str, Any]:
     """What a training wrote down when it began."""
     if not (run / MARKER).exists():
-        raise BadInput(f"{run}: not a run of `unlesion train` (no {MARKER}), so its training is not known")
+        raise BadInput(
+            f"{run}: not a run of `unlesion train` (no {MARKER}), so its training is not known; give the folder that "
+            "`train` wrote"
+        )
     found: Mapping[str, Any] = read_json(run / MARKER)
     return found

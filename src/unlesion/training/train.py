@@ -44,7 +44,7 @@ from unlesion.training.config import TrainingConfig
 from unlesion.training.history import History
 from unlesion.training.refusing import expected_input, refuse_early
 from unlesion.training.repeat import command_line, repeat_words
-from unlesion.training.reuse import budget_of, differs, take_weights
+from unlesion.training.reuse import budget_of, learnt_by, take_weights
 from unlesion.training.scorers import scorers_of
 from unlesion.training.source import SliceSource
 
@@ -164,10 +164,9 @@ def train(
         # As JSON gives it back, so that it can be compared with what was begun.
         "scoring": json.loads(json.dumps(scoring, default=str)),
     }
+    learnt = None
     if weights is not None:
-        other = differs(Path(weights), identity, at_detection=method_class.Config.at_detection)
-        if other is not None:
-            raise BadInput(f"--weights {weights}: learnt with another {other}; train anew, without --weights")
+        learnt = learnt_by(Path(weights), identity, healthy, at_detection=method_class.Config.at_detection)
     refuse_early(method_class(config, expected_input(healthy, the_recipe)), steps, wanted.rule, resume=resume)
     claim(out, identity, resume)
     if resume and is_finished(out):
@@ -221,12 +220,12 @@ def train(
     record["slices"] = len(indices)
     record["warnings"] = list(cohort.warnings)
     record["met"] = met_by(healthy, held_out)
-    if weights is None:
+    if learnt is None:
         record.update(
             _learn(the_method, network, source, training, out, seed, minutes, steps, resume, device, bars)
         )
     else:
-        record.update(take_weights(network, Path(weights), out))
+        record.update(take_weights(network, learnt, out, slices=len(indices)))
     # The layout that a saved run comes back in: another one rounds differently.
     network = network.to("cpu", memory_format=torch.contiguous_format).eval()  # type: ignore[call-overload]
     detector = Detector(
@@ -264,7 +263,7 @@ def train(
         recipe=the_recipe.name if recipe is None and own_store else recipe,
         settings=chosen,
         steps=record["steps"],
-        device=device,
+        device=record["device"],
         image_size=image_size,
     )
     record["repeat"] = shlex.join([*source_words[1:], *words])
