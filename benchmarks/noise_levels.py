@@ -72,6 +72,14 @@ class Shown:
     redrawn: tuple[Floats, ...]
 
 
+def levels_in(text: str) -> tuple[int, ...]:
+    """The levels named in words such as 250,500."""
+    try:
+        return tuple(map(int, text.split(",")))
+    except ValueError as error:
+        raise BadInput(f"--levels {text}: give whole numbers, such as 500 or 250,500,750") from error
+
+
 def at_levels(run: Detector, levels: tuple[int, ...]) -> Detector:
     """The run, its noise levels at detection others."""
     settings = {**run.method.config.model_dump(mode="json"), "t_test": levels}
@@ -161,7 +169,7 @@ def main(words: list[str] | None = None) -> None:
         run = Detector.load(given.run)
         if not hasattr(run.method.config, "t_test"):
             raise BadInput(f"{given.run}: method {run.method.name!r} has no noise levels")
-        runs = {text: at_levels(run, tuple(map(int, text.split(",")))) for text in given.levels}
+        runs = {text: at_levels(run, levels_in(text)) for text in given.levels}
         cohort = Cohort.open(given.manifest, where=given.where).select(split=given.split)
         levels, well, ill = measured(runs, cohort)
     except BadInput as error:

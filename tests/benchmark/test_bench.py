@@ -360,3 +360,17 @@ def test_rows_that_differ_at_detection_only_are_learnt_once(small: Path) -> None
     write_json(gone / "identity.json", {**read_json(gone / "identity.json"), "method": "gone"})
     shutil.rmtree(runs / "two-levels-seed0")
     assert bench_in(small, ALIKE, "out", "--resume") == 0
+
+
+def test_a_row_is_learnt_anew_where_a_run_does_not_serve(small: Path) -> None:
+    alone = "\n".join(line for line in ALIKE.splitlines() if "label:" not in line)
+    assert bench_in(small, alone, "out") == 0
+    runs = small / "out" / "runs" / "blobs"
+    saved = json.loads((runs / "ddpm-seed0" / "detector.json").read_text())
+    # As if some of its scans could not be read then.
+    saved["record"]["slices"] -= 1
+    (runs / "ddpm-seed0" / "detector.json").write_text(json.dumps(saved))
+    assert bench_in(small, ALIKE, "out", "--resume") == 0
+    assert rows_of(small / "out")["two-levels"]["status"] == "done"
+    record = json.loads((runs / "two-levels-seed0" / "detector.json").read_text())["record"]
+    assert "weights_of" not in record and record["steps"] == {"diffusion": 3}

@@ -21,7 +21,7 @@ from unlesion.evaluating import evaluate_detector
 from unlesion.files import read_json, write_json
 from unlesion.prepare import PreparedStore, prepare_cohort
 from unlesion.progress import Bars, counted, silent
-from unlesion.training import cohort_options, is_finished, train
+from unlesion.training import OtherTraining, cohort_options, is_finished, train
 
 # Beside a run and an evaluation: what they were made from.
 IDENTITY = "identity.json"
@@ -150,7 +150,6 @@ class Bench:
         same = _is_of(run, plan.run)
         if same and (run / "detector.json").exists():
             return Detector.load(run)
-        budget = self.spec.budget_of(cell.method)
         # What another run was evaluated to must not be taken for this one's.
         for cohort in self.spec.cohorts:
             if cohort.learns_like(cell.cohort):
@@ -161,6 +160,15 @@ class Bench:
         weights = self._weights(run.parent, plan)
         if weights is not None:
             self.tell(f"  learnt already, by {weights.name}")
+            try:
+                return self._train(cell, plan, run, weights)
+            except OtherTraining as error:
+                # Such as scans that changed since.
+                self.tell(f"  learnt anew: {error}")
+        return self._train(cell, plan, run, None)
+
+    def _train(self, cell: Cell, plan: Plan, run: Path, weights: Path | None) -> Detector:
+        budget = self.spec.budget_of(cell.method)
         return train(
             plan.learn,
             method=cell.method.name,

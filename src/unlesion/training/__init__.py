@@ -2,6 +2,7 @@
 
 from unlesion.training.claiming import is_finished
 from unlesion.training.repeat import cohort_options
+from unlesion.training.reuse import OtherTraining
 from unlesion.training.train import train
 
-__all__ = ["cohort_options", "is_finished", "train"]
+__all__ = ["OtherTraining", "cohort_options", "is_finished", "train"]

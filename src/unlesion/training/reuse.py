@@ -23,6 +23,10 @@ from unlesion.wording import count
 _OF_LEARNING = ("steps", "minutes", "fit_seconds", "images_per_second", "precision", "device")
 
 
+class OtherTraining(BadInput):
+    """A run whose weights are not those that the training asked for would come to."""
+
+
 def budget_of(run: Path) -> tuple[float | None, str | None]:
     """The minutes and the steps that a run was given, one of them None.
 
@@ -53,20 +57,21 @@ def learnt_by(
         at_detection: settings of the method that training does not hang on.
 
     Raises:
-        BadInput: no finished training there, one of another version, or another training.
+        BadInput: no finished training there, or one of another version.
+        OtherTraining: one that would come to other weights.
     """
     begun = _begun(run)
     if not is_finished(run):
         raise BadInput(f"{run}: not a finished run (no detector.json); finish it with --resume first")
     other = _differs(begun, identity, at_detection)
     if other is not None:
-        raise BadInput(f"--weights {run}: learnt with another {other}; train anew, without --weights")
+        raise OtherTraining(f"--weights {run}: learnt with another {other}; train anew, without --weights")
     known = Detector.load(run)
     # A cohort is told by its table and the lengths of its files; what lies in them may have changed.
     before, now = recorded_prints(known.record, "learnt"), set(prints_of(healthy).values())
     if before and before != now:
         changed = count(max(len(now - before), len(before - now)), "scan")
-        raise BadInput(
+        raise OtherTraining(
             f"--weights {run}: {changed} of its cohort changed since; train anew, without --weights"
         )
     return Learnt(run=run, detector=known)
@@ -82,12 +87,12 @@ def take_weights(network: nn.Module, learnt: Learnt, out: Path, *, slices: int) 
         slices: that were prepared to learn from.
 
     Raises:
-        BadInput: the run learnt from more or fewer slices.
+        OtherTraining: the run learnt from more or fewer slices.
     """
     run, known = learnt.run, learnt.detector
     before = known.record.get("slices", slices)
     if before != slices:
-        raise BadInput(
+        raise OtherTraining(
             f"--weights {run}: learnt from {count(before, 'slice')}, now there are {slices}; train anew, without "
             "--weights"
         )

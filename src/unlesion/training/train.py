@@ -167,7 +167,12 @@ def train(
     learnt = None
     if weights is not None:
         learnt = learnt_by(Path(weights), identity, healthy, at_detection=method_class.Config.at_detection)
-    refuse_early(method_class(config, expected_input(healthy, the_recipe)), steps, wanted.rule, resume=resume)
+    refuse_early(
+        method_class(config, expected_input(healthy, the_recipe)),
+        steps,
+        wanted.rule,
+        resume=resume or learnt is not None,
+    )
     claim(out, identity, resume)
     if resume and is_finished(out):
         tell(f"{out}: finished already; nothing was left to do")
