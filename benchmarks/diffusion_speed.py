@@ -94,7 +94,7 @@ def loop(method: Any, network: Any, batch: Any) -> Tensor:
     with torch.no_grad():
         for row in range(len(batch)):
             one = batch.pick(torch.tensor([row]))
-            drawn = [one_level(method, network, one, level) for level in method.config.t_test]
+            drawn = [one_level(method, network, one, *level) for level in method._levels()]
             healthy[row] = torch.stack(drawn).mean(0)[0]
     return healthy * batch.roi
 
@@ -105,17 +105,17 @@ def bf16(method: Any, network: nn.Module, batch: Any) -> Tensor:
     return ours(halved, network, batch)
 
 
-def one_level(method: Any, network: Any, one: Any, level: int) -> Tensor:
-    """One slice redrawn from one noise level, (1, C, H, W) in grey values."""
+def one_level(method: Any, network: Any, one: Any, level: int, turn: int) -> Tensor:
+    """One slice redrawn from one noise level, that was asked `turn` times before, (1, C, H, W) in grey values."""
     from unlesion.methods.diffusion.andi import GREY_VALUES
     from unlesion.methods.diffusion.ddpm import to_grey, to_signal
 
     code = method.code(network, one.images, one)
     if method.config.sampler != "one-step":
-        return method._chain(network, one, code, level)
+        return method._chain(network, one, code, level, turn)
     clean, noise, at = (
         to_signal(one.images, method.config.grey),
-        method._field(one, level),
+        method._field(one, level, turn),
         torch.tensor([level - 1]),
     )
     noisy = method.process.noisy(clean, noise, at)
