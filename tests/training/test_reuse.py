@@ -129,6 +129,15 @@ def test_weights_of_another_version_are_refused_before_anything_is_prepared(
     assert not (tmp_path / "x").exists()
 
 
+def test_a_finished_run_needs_what_it_took_no_more(pictures: Path, first: Path, tmp_path: Path) -> None:
+    shutil.copytree(first, tmp_path / "gone")
+    learnt(pictures, tmp_path / "x", steps=None, weights=tmp_path / "gone")
+    shutil.rmtree(tmp_path / "gone")
+    before = (tmp_path / "x" / "detector.json").read_bytes()
+    learnt(pictures, tmp_path / "x", steps=None, weights=tmp_path / "gone", resume=True)
+    assert (tmp_path / "x" / "detector.json").read_bytes() == before
+
+
 def test_the_option(pictures: Path, first: Path, tmp_path: Path) -> None:
     words = [
         "train",

@@ -137,6 +137,9 @@ def train(
     if weights is not None:
         if minutes is not None or steps is not None:
             raise BadInput("--weights: the budget is that of the run; leave out --minutes and --steps")
+        if resume and is_finished(out):
+            # Nothing is left to take; the run that was taken from may be gone.
+            weights = out
         minutes, steps = budget_of(Path(weights))
     elif minutes is None and steps is None:
         minutes = DEFAULT_MINUTES
