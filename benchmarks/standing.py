@@ -83,13 +83,9 @@ def cell(row: dict[str, Any], metric: str) -> str:
 
 def table(rows: list[dict[str, Any]], metrics: list[str]) -> str:
     """Markdown, best first."""
-    heads = [
-        "rank",
-        "method",
-        "steps",
-        *(TITLES.get(name, name) for name in metrics),
-        "minus the best, paired",
-    ]
+    paired = rows[0]["evidence"].is_dir()
+    heads = ["rank", "method", "steps", *(TITLES.get(name, name) for name in metrics)]
+    heads += ["minus the best, paired"] if paired else []
     lines = ["| " + " | ".join(heads) + " |", "|" + "---|" * len(heads)]
     for rank, row in enumerate(rows, start=1):
         name = row["method"]
