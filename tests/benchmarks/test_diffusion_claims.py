@@ -199,3 +199,23 @@ def test_scans_are_chosen_by_name_or_by_subject(manifest: Path) -> None:
     assert code_swap.two_entries(cohort, [other.key, one.key]) == (other, one)
     with pytest.raises(BadInput, match="no such scan"):
         code_swap.two_entries(cohort, [one.key, "nobody"])
+
+
+@pytest.mark.slow
+def test_levels_are_asked_of_one_run(
+    runs: dict[str, Path], manifest: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    levels = script("noise_levels")
+    picture = tmp_path / "levels.png"
+    words = [str(runs["ddpm"]), str(manifest), "--split", "test", "--levels", "1", "900", "1,900", "900,900"]
+    levels.main([*words, "--picture", str(picture)])
+    rows = [line.strip("| ").split(" | ") for line in capsys.readouterr().out.splitlines()[2:]]
+    assert [row[0] for row in rows] == ["1", "900", "1,900", "900,900"]
+    error = {row[0]: float(row[1]) for row in rows}
+    # Next to no noise gives back the scan as well as the network knows it; the pictures have no twins.
+    assert error["1"] < error["900"]
+    assert {row[3] for row in rows} == {"–"}
+    with Image.open(picture) as drawn:
+        assert drawn.width == 5 * (levels.SIDE + levels.GAP)
+    with pytest.raises(SystemExit, match="give whole numbers"):
+        levels.main([*words[:4], "--levels", "a"])
