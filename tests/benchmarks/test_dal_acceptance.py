@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from tests.benchmarks.test_diffusion_claims import script
+from tests.benchmarks.scripts import script
 from tests.cohorts import write_pictures
 from tests.methods.scenes import blob_batch
 from unlesion.cli.app import run

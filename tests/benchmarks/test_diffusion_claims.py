@@ -2,37 +2,21 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
 from dataclasses import replace
 from pathlib import Path
-from types import ModuleType
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
+from tests.benchmarks.scripts import script
 from tests.cohorts import write_pictures
 from unlesion.cli.app import run
 from unlesion.detector import Detector
 from unlesion.errors import BadInput
 from unlesion.prepare import Prepared, load_recipe
 from unlesion.scans import Cohort
-
-SCRIPTS = Path(__file__).resolve().parents[2] / "benchmarks"
-
-
-def script(name: str) -> ModuleType:
-    """A script as a module."""
-    spec = importlib.util.spec_from_file_location(f"benchmarks_{name}", SCRIPTS / f"{name}.py")
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    # Dataclasses look their own module up.
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
-
 
 contrast, code_swap = script("contrast"), script("code_swap")
 

@@ -2,28 +2,12 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
-from pathlib import Path
-from types import ModuleType
-
 import pytest
 
+from tests.benchmarks.scripts import script
 from unlesion.errors import BadInput
 
-SCRIPT = Path(__file__).resolve().parents[2] / "benchmarks/margins.py"
-
-
-def script() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("benchmarks_margins", SCRIPT)
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
-
-
-margins = script()
+margins = script("margins")
 
 
 def row(cohort: str, method: str, seed: str = "0", **more: str) -> dict[str, str]:

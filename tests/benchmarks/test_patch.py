@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import importlib.util
 import re
-import sys
 from pathlib import Path
-from types import ModuleType
 
 import numpy as np
 import pytest
 from sklearn.metrics import average_precision_score
 
+from tests.benchmarks.scripts import script
 from tests.cohorts import write_pictures
 from tests.methods.scenes import built, tiny
 from unlesion.calibration.codes import encode
@@ -23,19 +21,7 @@ from unlesion.scoring import ScoringConfig, make_scorer
 from unlesion.sweep import sweep
 from unlesion.training.scorers import scorers_of
 
-SCRIPT = Path(__file__).resolve().parents[2] / "benchmarks/patch.py"
-
-
-def script() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("benchmarks_patch", SCRIPT)
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
-
-
-patch = script()
+patch = script("patch")
 
 
 @pytest.fixture(scope="module")

@@ -3,34 +3,22 @@
 from __future__ import annotations
 
 import csv
-import importlib.util
-import sys
 from pathlib import Path
-from types import ModuleType
 
 import nibabel as nib
 import numpy as np
 import pytest
 from PIL import Image
 
+from tests.benchmarks.scripts import script
 from unlesion.errors import BadInput
 from unlesion.scans import Cohort
 
-SCRIPT = Path(__file__).resolve().parents[2] / "benchmarks/recontrast.py"
 KINDS = ("monotone", "inverted", "non-monotone")
 COLUMNS = ["path", "mask_path", "twin_path", "subject", "scan", "modality", "label", "split", "contrast"]
 
 
-def script() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("benchmarks_recontrast", SCRIPT)
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
-
-
-recontrast = script()
+recontrast = script("recontrast")
 
 
 def write_image(path: Path, image: np.ndarray) -> str:

@@ -3,30 +3,16 @@
 from __future__ import annotations
 
 import csv
-import importlib.util
-import sys
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
 
+from tests.benchmarks.scripts import script
 from unlesion.errors import BadInput
 from unlesion.files import write_json
 
-SCRIPT = Path(__file__).resolve().parents[2] / "benchmarks/standing.py"
-
-
-def script() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("benchmarks_standing", SCRIPT)
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
-
-
-standing = script()
+standing = script("standing")
 
 
 def keep(folder: Path, method: str, ap: float, *, seed: int = 0, version: int = 1, **more: Any) -> None:
