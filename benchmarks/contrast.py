@@ -2,6 +2,7 @@
 
     python benchmarks/contrast.py DDPM_RUN CDDPM_RUN MANIFEST --where source=lgg_flair --picture contrast.png
     python benchmarks/contrast.py DDPM_RUN CDDPM_RUN MANIFEST --levels 500   # both from the same noise level
+    python benchmarks/contrast.py DDPM_RUN CDDPM_RUN MANIFEST --codes        # does the code or the noisy image tell?
 
 The claim is that of Behrendt et al., arXiv 2312.04215: the divergence of `ddpm` is a multiple of that of `cddpm`. The
 ratio is that of the first run to each other one, above 1 where the first run is the worse one.
@@ -19,7 +20,10 @@ values beyond are counted in the outermost bins. Every bin of both histograms ge
 finite. "Per scan" is the mean over scans. Where scans are slices of a thousand pixels or so, 500 bins are sparse: chance
 adds to such a divergence, and the 250 pixels that were added hold it down, so ratios come out nearer to 1. "Pooled", of
 the histograms of all scans together, hardly suffers from either. Intervals: 95 %, bootstrap over subjects; for ratios
-the same subjects for both runs.
+the same subjects for both runs. "Grey" is the mean of what is redrawn over the mean of the scan, all pixels together.
+
+With `--codes` every run of `cddpm` redraws the same noisy scan once more, told the code of the scan at its own contrast
+("unscaled code"). If that is as near to the scan as its own code, the code says nothing of the contrast.
 
 For research use only; not a medical device.
 """
@@ -33,12 +37,14 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from unlesion.cli.options import pick_device
-from unlesion.detector import Detector
+from unlesion.detector import Detector, batches_of
 from unlesion.errors import BadInput
 from unlesion.evaluation.bootstrap import Bootstrap
+from unlesion.methods.diffusion.cddpm import ConditionedDDPM
 from unlesion.prepare import Prepared
 from unlesion.prepare.normalise import CEILING
 from unlesion.prepare.resample import to_prepared
@@ -87,6 +93,7 @@ class Histograms:
         redrawn: by run, the same.
         subjects: of each scan.
         healthy, cut: pixels of all scans, and how many of them the ceiling cut.
+        total: sum of the grey values of all scans' pixels; of what is redrawn, by run, in `drawn`.
     """
 
     scan: list[Floats] = field(default_factory=list)
@@ -94,9 +101,19 @@ class Histograms:
     subjects: list[str] = field(default_factory=list)
     healthy: int = 0
     cut: int = 0
+    total: float = 0.0
+    drawn: dict[str, float] = field(default_factory=dict)
 
-    def add(self, factor: float, prepared: Prepared, healthy: Mask, runs: dict[str, Detector]) -> None:
-        """One more scan, redrawn by all runs."""
+    def add(
+        self,
+        factor: float,
+        prepared: Prepared,
+        healthy: Mask,
+        runs: dict[str, Detector],
+        *,
+        codes: bool = False,
+    ) -> None:
+        """One more scan, redrawn by all runs; with `codes` those of `cddpm` are told the unscaled code, too."""
         scaled = prepared.images * np.float32(factor)
         changed = replace(prepared, images=np.minimum(scaled, np.float32(CEILING)))
         pixels = np.broadcast_to(healthy[:, None], scaled.shape)
@@ -110,9 +127,16 @@ class Histograms:
             drawn = run.evidence(changed, device=pick_device("auto")).healthy
             if drawn is None:
                 raise BadInput(f"{name}: its method {run.method.name!r} draws no healthy image")
-            self.redrawn.setdefault(name, []).append(counted(drawn[kept]))
+            self._count(name, drawn[kept])
+            if codes and isinstance(run.method, ConditionedDDPM):
+                self._count(f"{name}, unscaled code", told(run, run.method, changed, prepared)[kept])
         self.scan.append(counted(changed.images[kept]))
+        self.total += float(changed.images[kept].sum(dtype=np.float64))
         self.subjects.append(prepared.subject or prepared.key)
+
+    def _count(self, name: str, drawn: NDArray[np.float32]) -> None:
+        self.redrawn.setdefault(name, []).append(counted(drawn))
+        self.drawn[name] = self.drawn.get(name, 0.0) + float(drawn.sum(dtype=np.float64))
 
     def by_subject(self, values: Floats) -> Floats:
         """(K, ...) sums over the scans of each subject of values (scans, ...)."""
@@ -133,7 +157,22 @@ class Histograms:
         return lambda weights: divergence(weights @ scan, weights @ redrawn)
 
 
-def measured(runs: dict[str, Detector], cohort: Cohort) -> dict[float, Histograms]:
+def told(
+    run: Detector, method: ConditionedDDPM, changed: Prepared, prepared: Prepared
+) -> NDArray[np.float32]:
+    """(S, C, H, W): the changed scan redrawn with the codes of the unchanged one, and the same noise as always."""
+    device = pick_device("auto")
+    network = run.network.to(device).eval()
+    healthy: NDArray[np.float32] = changed.images.copy()
+    pairs = zip(batches_of(changed, seed=run.seed), batches_of(prepared, seed=run.seed), strict=True)
+    for (where, batch), (_, other) in pairs:
+        with torch.no_grad():
+            drawn = method.swapped(network, batch.to(device), other.to(device)).mean(0).float().cpu().numpy()
+        healthy[where] = np.where(batch.roi.numpy(), drawn, changed.images[where])
+    return healthy
+
+
+def measured(runs: dict[str, Detector], cohort: Cohort, *, codes: bool = False) -> dict[float, Histograms]:
     """Histograms by factor; a scan that cannot be used is named on standard error."""
     found = {factor: Histograms() for factor in FACTORS}
     recipe = next(iter(runs.values())).recipe
@@ -146,7 +185,7 @@ def measured(runs: dict[str, Detector], cohort: Cohort) -> dict[float, Histogram
             print(f"{swept.entry.key}: no healthy tissue", file=sys.stderr)
             continue
         for factor, histograms in found.items():
-            histograms.add(factor, swept.prepared, healthy, runs)
+            histograms.add(factor, swept.prepared, healthy, runs, codes=codes)
     if not all(histograms.scan for histograms in found.values()):
         raise BadInput(f"{cohort.name}: no test scan to measure on; choose others with --where")
     return found
@@ -178,17 +217,18 @@ def table(found: dict[float, Histograms], runs: dict[str, Detector]) -> str:
     """A row per factor and run, in Markdown."""
     first = next(iter(runs))
     lines = [
-        f"| contrast | cut | run | KLD per scan | KLD pooled | {first} to this, per scan | pooled |",
-        "|---|---|---|---|---|---|---|",
+        f"| contrast | cut | run | KLD per scan | KLD pooled | {first} to this, per scan | pooled | grey |",
+        "|---|---|---|---|---|---|---|---|",
     ]
     for factor, histograms in found.items():
         subjects = len(set(histograms.subjects))
         share = histograms.cut / histograms.healthy
-        for name in runs:
+        for name in histograms.redrawn:
             ways = (histograms.per_scan, histograms.pooled)
             cells = [cell(way(name), subjects) for way in ways]
             ratios = [cell(ratio(way(first), way(name)), subjects) for way in ways]
             cells += ["", ""] if name == first else ratios
+            cells.append(f"{histograms.drawn[name] / histograms.total:.2f}")
             lines.append(f"| {factor:g}× | {100 * share:.1f} % | {name} | {' | '.join(cells)} |")
     one = found[1.0]
     lines += [
@@ -264,11 +304,13 @@ def main(words: list[str] | None = None) -> None:
     parser.add_argument(
         "--levels", nargs="+", type=int, default=[], help="noise levels instead of each run's own"
     )
+    parser.add_argument("--codes", action="store_true", help="tell codes of the unscaled scans, too")
     parser.add_argument("--picture", type=Path, default=Path("contrast.png"), help="where the histograms go")
     given = parser.parse_args(words)
     try:
         runs = loaded(given.runs, tuple(given.levels))
-        found = measured(runs, Cohort.open(given.manifest, where=given.where).select(split="test"))
+        cohort = Cohort.open(given.manifest, where=given.where).select(split="test")
+        found = measured(runs, cohort, codes=given.codes)
     except BadInput as error:
         sys.exit(str(error))
     print(table(found, runs))

@@ -128,13 +128,32 @@ def test_contrast_end_to_end(
         (f"{factor}×", name) for factor in ("0.5", "1", "2") for name in ("ddpm", "cddpm")
     ]
     for first, second in zip(rows[::2], rows[1::2], strict=True):
-        assert first[5:] == ["", ""] and "[" in second[5]
+        assert first[5:7] == ["", ""] and "[" in second[5] and float(first[7]) > 0
         above, below, ratio = (float(text.split()[0]) for text in (first[3], second[3], second[5]))
         assert ratio == pytest.approx(above / below, rel=0.02)
     assert "8 scans of 8 subjects" in "\n".join(lines)
     assert any(line.startswith("ddpm: ddpm, steps 30 of diffusion, seed 0") for line in lines)
     assert sum(line.endswith("noise levels 500") for line in lines) == 2
     assert Image.open(picture).size[0] > 500
+
+
+@pytest.mark.slow
+def test_the_unscaled_code_is_its_own_where_nothing_was_scaled(manifest: Path, runs: dict[str, Path]) -> None:
+    detector = Detector.load(runs["cddpm"])
+    prepared = detector.prepare(Cohort.open(manifest).select(split="test")[0].read())
+    brighter = replace(prepared, images=prepared.images * np.float32(1.5))
+    drawn = contrast.told(detector, detector.method, prepared, prepared)
+    np.testing.assert_allclose(drawn, detector.evidence(prepared).healthy, atol=1e-5)
+    drawn = contrast.told(detector, detector.method, brighter, prepared)
+    assert np.abs(drawn - detector.evidence(brighter).healthy).max() > 1e-4
+
+    found = contrast.Histograms()
+    found.add(1.0, prepared, prepared.roi, {"cddpm": detector}, codes=True)
+    assert list(found.redrawn) == ["cddpm", "cddpm, unscaled code"]
+    own, unscaled = found.redrawn.values()
+    # Rounding may move a pixel to the next of 500 bins.
+    assert np.abs(own[0] - unscaled[0]).sum() <= 4
+    assert found.drawn["cddpm"] == pytest.approx(found.drawn["cddpm, unscaled code"])
 
 
 @pytest.mark.slow
