@@ -22,6 +22,7 @@ LABELS = {
     "voxel_ap": "voxel AP",
     "dice_at_fpr_001": "Dice at 1 % healthy FPR",
     "twin_gain": "twin gain",
+    "image_auroc_within": "image AUROC within modality",
     "image_auroc": "image AUROC",
     "healthy_ssim": "SSIM of healthy scans",
 }
@@ -32,7 +33,9 @@ def panel(metric: str, rows: Sequence[dict[str, str]]) -> Panel:
     """One metric of all rows."""
     number = lambda row, name: float(row[name]) if row.get(name) else None  # noqa: E731
     ends = [(number(row, f"{metric}_lo"), number(row, f"{metric}_hi")) for row in rows]
-    chance = [0.5 if metric == "image_auroc" else number(row, GUESSING.get(metric, "")) for row in rows]
+    chance = [
+        0.5 if metric.startswith("image_auroc") else number(row, GUESSING.get(metric, "")) for row in rows
+    ]
     return Panel(
         label=LABELS.get(metric, metric),
         values=[number(row, metric) for row in rows],

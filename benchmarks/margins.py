@@ -3,8 +3,9 @@
     python benchmarks/margins.py work/generalisation/leaderboard.csv
     python benchmarks/margins.py work/generalisation/leaderboard.csv --methods ae-maps,vae-maps,ra-maps
 
-A margin is the reference's voxel AP minus the method's (image AUROC where there are no masks), on the same scans, with
-its 95 % interval by paired bootstrap over subjects; there is none with fewer than five. Above 0 the reference is better.
+A margin is the reference's voxel AP minus the method's (image AUROC where there are no masks, within modality where
+there are several), on the same scans, with its 95 % interval by paired bootstrap over subjects; there is none with fewer
+than five. Above 0 the reference is better.
 Margins are of one seed; with several, a row a cohort and seed.
 
 For research use only; not a medical device.
@@ -57,7 +58,7 @@ def _compared(row: Row) -> bool:
 def _own(row: Row | None) -> str:
     if row is None:
         return "–"
-    name = "voxel_ap" if row.get("voxel_ap") else "image_auroc"
+    name = next((n for n in ("voxel_ap", "image_auroc_within") if row.get(n)), "image_auroc")
     value, low, high = (row.get(f"{name}{end}") for end in ("", "_lo", "_hi"))
     if not value:
         return "–"

@@ -26,6 +26,7 @@ TITLES = {
     "voxel_ap": "voxel AP",
     "voxel_ap_raw": "AP, no post-processing",
     "dice_at_fpr_001": "Dice at 1 % healthy FPR",
+    "image_auroc_within": "image AUROC within modality",
     "image_auroc": "image AUROC",
     "twin_gain": "twin gain",
     "healthy_ssim": "SSIM of healthy scans",
@@ -34,6 +35,7 @@ TITLES = {
 PAIRED = {
     "voxel_ap": "voxel.ap",
     "dice_at_fpr_001": "voxel.dice_at_fpr.fpr_001",
+    "image_auroc_within": "image.auroc_within_modality",
     "image_auroc": "image.auroc",
 }
 

@@ -32,6 +32,14 @@ def test_margins_turn_the_sign_and_the_interval() -> None:
     assert margins.table(ROWS, ("ae",)).splitlines()[0].endswith("| minus `ae` |")
 
 
+def test_a_cohort_without_masks_shows_the_metric_of_its_margins() -> None:
+    own = {"image_auroc": "0.6", "image_auroc_within": "0.7"}
+    rows = [row("both", "dal", **own), row("both", "ae", **own, versus_reference="-0.1")]
+    assert margins.table(rows).splitlines()[2] == "| both | 0.700 | +0.100 |"
+    rows[0]["image_auroc_within"] = ""
+    assert margins.table(rows).splitlines()[2] == "| both | 0.600 | +0.100 |"
+
+
 def test_seeds_are_rows() -> None:
     more = [{**one, "seed": "1"} for one in ROWS]
     assert [line.split(" | ")[0] for line in margins.table([*ROWS, *more]).splitlines()[2:]] == [

@@ -344,6 +344,28 @@ def test_a_benchmark(tmp_path: Path) -> None:
     check(write_bench_page(tmp_path / "none.html", rows=[]))
 
 
+def test_a_benchmark_of_several_modalities_shows_image_auroc_within_them(tmp_path: Path) -> None:
+    values = {"atlas": (0.9, 0.6), "dae": (0.7, 0.8)}
+    rows: list[dict[str, Any]] = [
+        {"cohort": "two", "method": m, "status": "done", "image_auroc": pooled, "image_auroc_within": within}
+        for m, (pooled, within) in values.items()
+    ]
+
+    def page() -> str:
+        write_csv(tmp_path / "leaderboard.csv", rows)
+        return " ".join(check(build_report(tmp_path)).text.split())
+
+    text = page()
+    assert "Sorted by image AUROC within modality" in text and "of its modality" in text
+    assert text.index("dae") < text.index("atlas")
+    assert "0.800" in text and "0.900" not in text and "outscores a healthy one;" not in text
+    # A row of before has the other only: both are shown, and the newer one ranks.
+    rows.append({"cohort": "two", "method": "old", "status": "done", "image_auroc": 0.95})
+    text = page()
+    assert "0.800" in text and "0.900" in text and "0.950" in text
+    assert text.index("dae") < text.index("atlas") < text.index("old")
+
+
 def test_report_decides_by_the_files_present(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match="nothing to report on"):
         build_report(tmp_path)

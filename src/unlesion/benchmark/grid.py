@@ -96,6 +96,8 @@ class Bench:
                 self.known.keep(plan.row, {**row, "identity": plan.row}, evaluation=self._evaluation(cell))
             else:
                 self.tell("  known already: " + str(self.known.path(plan.row)))
+                # A row may be older than some columns whose metrics it has.
+                row = {**row, **flatten(row.get("metrics") or {})}
             return {**row, **self._versus(cell, plan)}
         # Whatever breaks in one row must not cost the others; the row says what happened.
         except Exception as error:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ METRICS = {
     "dice_oracle": ("voxel", "dice_oracle"),
     "realised_fpr_001": ("realised_fpr", "fpr_001"),
     "image_auroc": ("image", "auroc"),
+    "image_auroc_within": ("image", "auroc_within_modality"),
     "image_ap": ("image", "ap"),
     "lesion_f1": ("lesion", "f1"),
     "healthy_mae": ("healthy", "mae"),
@@ -27,7 +28,11 @@ METRICS = {
     "twin_gain": ("twin", "gain"),
     "shared_voxel_ap": ("shared", "voxel", "ap"),
     "shared_image_auroc": ("shared", "image", "auroc"),
+    "shared_image_auroc_within": ("shared", "image", "auroc_within_modality"),
 }
+
+# The first that a cohort has ranks its rows: there may be no masks, and several modalities.
+RANKING = ("voxel_ap", "image_auroc_within", "image_auroc")
 
 FIRST = ("cohort", "method", "preset", "seed", "status", "sign", "steps", "train_minutes")
 VERSUS = ("versus_metric", "versus_reference", "versus_lo", "versus_hi", "versus_p", "versus_note")
@@ -67,14 +72,15 @@ def markdown(rows: Sequence[Mapping[str, Any]], *, command: str) -> str:
         "dice_at_fpr_001": "Dice at 1 % healthy FPR",
         "realised_fpr_001": "realised FPR (asked: 1 %)",
         "dice_oracle": "best Dice (oracle)",
+        "image_auroc_within": "image AUROC within modality",
         "image_auroc": "image AUROC",
         "twin_gain": "twin gain",
     }
     parts = [f"Made by `{command}`. Intervals: 95 %, bootstrap over subjects. For research use only.\n"]
     for cohort in dict.fromkeys(row["cohort"] for row in rows):
         mine = [row for row in rows if row["cohort"] == cohort]
-        mine.sort(key=_rank)
-        columns = [name for name in shown if any(row.get(name) is not None for row in mine)]
+        mine.sort(key=_rank(mine))
+        columns = [name for name in shown if any(_shows(row, name) for row in mine)]
         versus = list(dict.fromkeys(row["versus_metric"] for row in mine if row.get("versus_metric")))
         heads = ["method", "preset", "seed", "steps", "sign", *(shown[name] for name in columns)]
         heads += [f"{' or '.join(versus)} minus reference (paired)"] if versus else []
@@ -113,11 +119,20 @@ def write_markdown(rows: Sequence[Mapping[str, Any]], path: Path, *, command: st
     write_text(path, "# Leaderboard\n\n" + markdown(rows, command=command))
 
 
-def _rank(row: Mapping[str, Any]) -> tuple[float, str]:
-    for name in ("voxel_ap", "image_auroc"):
-        if row.get(name) is not None:
-            return -float(row[name]), str(row["method"])
-    return 1.0, str(row["method"])
+def _shows(row: Mapping[str, Any], name: str) -> bool:
+    """Whether a row needs the column: of two image AUROCs, that within modalities is the one to read."""
+    within = name == "image_auroc" and row.get("image_auroc_within") is not None
+    return row.get(name) is not None and not within
+
+
+def _rank(rows: Sequence[Mapping[str, Any]]) -> Callable[[Mapping[str, Any]], tuple[float, str]]:
+    """What sorts the rows of a cohort: best first by one metric, those without it last."""
+    by = next((name for name in RANKING if any(row.get(name) is not None for row in rows)), "")
+
+    def key(row: Mapping[str, Any]) -> tuple[float, str]:
+        return (1.0 if row.get(by) is None else -float(row[by])), str(row["method"])
+
+    return key
 
 
 def _cell(row: Mapping[str, Any], name: str) -> str:

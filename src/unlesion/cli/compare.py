@@ -58,7 +58,9 @@ def _show(found: list[Comparison], *, grouped: bool) -> None:
 
 def _line(found: PairedDifference) -> str:
     if found.difference is None:
-        return f"{found.metric}: undefined ({found.why})"
+        if found.first is None or found.second is None:
+            return f"{found.metric}: undefined ({found.why})"
+        return f"{found.metric}: {found.first:.3f} -> {found.second:.3f}, not compared ({found.why})"
     words = f"{found.metric}: {found.first:.3f} -> {found.second:.3f}, difference {found.difference:+.3f}"
     words += "" if found.ci is None else f" [{found.ci[0]:+.3f}, {found.ci[1]:+.3f}]"
     return words + ("" if found.p_value is None else f", p = {found.p_value:.4f}")

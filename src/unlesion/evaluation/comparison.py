@@ -13,6 +13,7 @@ from unlesion.evaluation.bootstrap import Bootstrap
 from unlesion.evaluation.metric import Interval
 from unlesion.evaluation.paired import SCHEMES, Scheme
 from unlesion.evaluation.stored import StoredEvaluation
+from unlesion.evaluation.within import PLACE as WITHIN
 from unlesion.files import whole_file, write_json
 from unlesion.wording import count
 
@@ -29,7 +30,7 @@ class PairedDifference:
         difference: second - first.
         ci: its 95 % interval by bootstrap over subjects, both resampled alike; None below 5 subjects.
         p_value: two-sided, by permutation: for random subjects the two are exchanged.
-        why: why there is no difference.
+        why: why there is no difference; each may have a value for all that.
     """
 
     metric: str
@@ -61,7 +62,11 @@ class Comparison:
     group: tuple[str, str] | None = None
 
     def get(self, metric: str) -> PairedDifference | None:
-        """The difference in a metric ("voxel.ap", "voxel.dice_at_fpr.fpr_001", "image.auroc")."""
+        """The difference in a metric, by its name.
+
+        "voxel.ap", "voxel.dice_at_fpr.fpr_001", "image.auroc"; with several modalities also
+        "image.auroc_within_modality".
+        """
         return next((found for found in self.differences if found.metric == metric), None)
 
     def to_json(self) -> dict[str, Any]:
@@ -166,7 +171,10 @@ def _compared(one: StoredEvaluation, two: StoredEvaluation, bootstrap: Bootstrap
         scoring=one.scoring,
         subjects=_subjects(one),
         differences=tuple(
-            _difference(name, scheme, one, two, bootstrap, rounds) for name, scheme in SCHEMES.items()
+            _difference(name, scheme, one, two, bootstrap, rounds)
+            for name, scheme in SCHEMES.items()
+            # Of one modality, and of groups, it is not measured.
+            if name != WITHIN or (one.has(name) and two.has(name))
         ),
         group=one.group,
     )
@@ -191,6 +199,9 @@ def _difference(
     first, second = one.metric(name), two.metric(name)
     if first is None or second is None:
         why = one.why(name) or two.why(name)
+    else:
+        why = _unpaired(one, two) if name == WITHIN else ""
+    if first is None or second is None or why:
         return PairedDifference(metric=name, first=first, second=second, why=why)
     pair = scheme(one, two)
     enough = min(one.carriers(name), two.carriers(name)) >= 2
@@ -205,6 +216,22 @@ def _difference(
         difference=second - first,
         ci=ci,
         p_value=pair.p_value(rounds=rounds, seed=bootstrap.seed),
+    )
+
+
+def _unpaired(one: StoredEvaluation, two: StoredEvaluation) -> str:
+    """Why image AUROC within modality cannot be compared though both have it; "" if it can."""
+    for stored in (one, two):
+        if not stored.by_modality:
+            return f"{stored.path} was evaluated before scores were kept by modality; evaluate it again"
+    ours, theirs = (
+        {name: (t.subjects, t.owner.tolist(), t.anomalous.tolist()) for name, t in s.by_modality.items()}
+        for s in (one, two)
+    )
+    if ours == theirs:
+        return ""
+    return (
+        f"{two.path} takes scans for other modalities than {one.path}; evaluate both with the same manifest"
     )
 
 

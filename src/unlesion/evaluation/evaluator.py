@@ -39,7 +39,8 @@ class Evaluation:
         metrics: nested; leaves are `Metric` or plain JSON.
         rows: one a scan, in the order they came.
         curves: per scoring, points of the precision-recall and ROC curves.
-        arrays: sparse counts per subject, from which `compare` works.
+        arrays: sparse counts per subject and scores of scans, of each modality too where there are several,
+            from which `compare` works.
         kinds: the same for every kind of scan, from which it compares groups; empty without groups.
     """
 
@@ -191,6 +192,8 @@ class Evaluator:
         arrays: dict[str, NDArray[Any]] = {}
         for name, tally in whole.tallies.items():
             arrays.update(_arrays_of(name, tally))
+            if len(self._modalities) > 1:
+                arrays.update(within.to_arrays(within.tables_of(self._scores[name]), f"{name}.images"))
         kinds = arrays_of_kinds(self._strata) if by else {}
         curves = {name: curves_of(tally.voxels) for name, tally in whole.tallies.items()}
         return Evaluation(metrics=metrics, rows=self.rows, curves=curves, arrays=arrays, kinds=kinds)
@@ -249,14 +252,10 @@ _OWN_COLUMNS = {"key", "path", "subject", "scan", "label", "pathology", "score",
 
 
 def _arrays_of(name: str, tally: Tally) -> dict[str, NDArray[Any]]:
-    table = tally.images.table()
     dice = sorted(tally.dice)
     return {
         **tally.voxels.to_arrays(f"{name}.voxels"),
-        f"{name}.images.subjects": np.asarray(table.subjects, dtype=np.str_),
-        f"{name}.images.owner": table.owner,
-        f"{name}.images.score": table.score,
-        f"{name}.images.anomalous": table.anomalous,
+        **tally.images.table().to_arrays(f"{name}.images"),
         f"{name}.dice.subjects": np.asarray(dice, dtype=np.str_),
         f"{name}.dice.counts": np.asarray([tally.dice[s] for s in dice], dtype=np.int64).reshape(-1, 4, 3),
     }

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -46,6 +47,25 @@ class ScanTable:
             return function(positives, negatives)
 
         return of_weights
+
+    def to_arrays(self, prefix: str) -> dict[str, NDArray[Any]]:
+        """As plain arrays, for `numpy.savez`."""
+        return {
+            f"{prefix}.subjects": np.asarray(self.subjects, dtype=np.str_),
+            f"{prefix}.owner": self.owner,
+            f"{prefix}.score": self.score,
+            f"{prefix}.anomalous": self.anomalous,
+        }
+
+    @classmethod
+    def from_arrays(cls, arrays: Mapping[str, NDArray[Any]], prefix: str) -> ScanTable:
+        """From `to_arrays`; KeyError if something is missing."""
+        return cls(
+            subjects=tuple(str(name) for name in arrays[f"{prefix}.subjects"]),
+            owner=arrays[f"{prefix}.owner"],
+            score=arrays[f"{prefix}.score"],
+            anomalous=arrays[f"{prefix}.anomalous"],
+        )
 
 
 @dataclass(eq=False)

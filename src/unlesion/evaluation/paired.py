@@ -16,10 +16,13 @@ from numpy.typing import NDArray
 
 from unlesion.calibration.codes import N_CODES
 from unlesion.evaluation.bootstrap import FEWEST_SUBJECTS, Bootstrap, in_parts, percentiles
+from unlesion.evaluation.images import ScanTable
 from unlesion.evaluation.metric import Interval
 from unlesion.evaluation.ranking import auroc, average_precision, dice_of
 from unlesion.evaluation.stored import StoredEvaluation
 from unlesion.evaluation.voxels import VoxelCounts
+from unlesion.evaluation.within import PLACE as WITHIN
+from unlesion.evaluation.within import WithinModality
 
 Floats = NDArray[np.float64]
 
@@ -114,15 +117,15 @@ class DicePair(Pair):
 
 
 class ImagePair(Pair):
-    """AUROC of scans."""
+    """AUROC of scans; of both tables the same scans."""
 
-    def __init__(self, one: StoredEvaluation, two: StoredEvaluation) -> None:
+    def __init__(self, one: ScanTable, two: ScanTable) -> None:
         from scipy.stats import rankdata
 
-        self.subjects = len(one.images.subjects)
-        self._owner, self._anomalous = one.images.owner, one.images.anomalous
-        self._of_weights = [evaluation.images.statistic(auroc) for evaluation in (one, two)]
-        self._ranks = [np.asarray(rankdata(evaluation.images.score)) for evaluation in (one, two)]
+        self.subjects = len(one.subjects)
+        self._owner, self._anomalous = one.owner, one.anomalous
+        self._of_weights = [table.statistic(auroc) for table in (one, two)]
+        self._ranks = [np.asarray(rankdata(table.score)) for table in (one, two)]
 
     def of_weights(self, weights: Floats) -> Floats:
         first, second = (statistic(weights) for statistic in self._of_weights)
@@ -143,12 +146,39 @@ class ImagePair(Pair):
         return out
 
 
+class WithinModalityPair(Pair):
+    """AUROC of scans within modalities; of both, by modality, tables of the same scans.
+
+    A subject is drawn, and exchanged, with its scans of all modalities; a scan has its rank among those of its
+    own modality.
+    """
+
+    def __init__(self, one: Mapping[str, ScanTable], two: Mapping[str, ScanTable]) -> None:
+        first, second = WithinModality(one), WithinModality(two)
+        self.subjects = len(first.subjects)
+        self._both = first, second
+        self._apart = {name: ImagePair(first.used[name], second.used[name]) for name in first.used}
+
+    def of_weights(self, weights: Floats) -> Floats:
+        first, second = (within.of_weights(weights) for within in self._both)
+        return second - first
+
+    def of_exchanges(self, exchanged: Floats) -> Floats:
+        # An exchange leaves the weights of the modalities as they are, so their differences have the same mean.
+        within, _ = self._both
+        apart = {
+            name: pair.of_exchanges(exchanged[:, within.columns[name]]) for name, pair in self._apart.items()
+        }
+        return within.mean(apart, np.ones((1, self.subjects)))
+
+
 Scheme = Callable[[StoredEvaluation, StoredEvaluation], Pair]
 
 SCHEMES: Mapping[str, Scheme] = {
     "voxel.ap": VoxelPair,
     "voxel.dice_at_fpr.fpr_001": partial(DicePair, rate="fpr_001"),
-    "image.auroc": ImagePair,
+    "image.auroc": lambda one, two: ImagePair(one.images, two.images),
+    WITHIN: lambda one, two: WithinModalityPair(one.by_modality, two.by_modality),
 }
 
 

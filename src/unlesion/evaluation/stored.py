@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import zipfile
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from unlesion.calibration import RATES
 from unlesion.errors import BadInput
+from unlesion.evaluation import within
 from unlesion.evaluation.images import ScanTable
 from unlesion.evaluation.kinds import kind_of
 from unlesion.evaluation.output import HISTOGRAMS, KINDS, METRICS
@@ -30,6 +31,8 @@ class StoredEvaluation:
         whole: all of `metrics.json`.
         voxels: counts per subject.
         images: scores of scans.
+        by_modality: the same of each modality; empty where there is one modality only, of groups, and of
+            evaluations from before it was kept.
         dice: per subject (4 rates, 3): TP, FP, FN.
         scoring: which one.
         group: (column, group) that all this is about; None: all scans.
@@ -41,6 +44,7 @@ class StoredEvaluation:
     voxels: VoxelCounts
     images: ScanTable
     dice: Mapping[str, NDArray[np.int64]]
+    by_modality: Mapping[str, ScanTable] = field(default_factory=dict)
     scoring: str = "native"
     group: tuple[str, str] | None = None
 
@@ -65,12 +69,8 @@ class StoredEvaluation:
                     metrics=metrics,
                     whole=whole,
                     voxels=VoxelCounts.from_arrays(arrays, f"{scoring}.voxels"),
-                    images=ScanTable(
-                        subjects=tuple(str(name) for name in arrays[f"{scoring}.images.subjects"]),
-                        owner=arrays[f"{scoring}.images.owner"],
-                        score=arrays[f"{scoring}.images.score"],
-                        anomalous=arrays[f"{scoring}.images.anomalous"],
-                    ),
+                    images=ScanTable.from_arrays(arrays, f"{scoring}.images"),
+                    by_modality=within.from_arrays(arrays, f"{scoring}.images"),
                     dice=dict(zip(subjects, arrays[f"{scoring}.dice.counts"], strict=True)),
                     scoring=scoring,
                 )
@@ -106,6 +106,7 @@ class StoredEvaluation:
             metrics=metrics if self.scoring == "native" else metrics.get(self.scoring, {}),
             voxels=kind.voxels,
             images=kind.images.table(),
+            by_modality={},
             dice=kind.dice,
             group=(column, group),
         )
@@ -136,6 +137,10 @@ class StoredEvaluation:
         value = self._find(name).get("value")
         return None if value is None else float(value)
 
+    def has(self, name: str) -> bool:
+        """Whether the metric was measured, be it undefined."""
+        return bool(self._find(name))
+
     def why(self, name: str) -> str:
         """Why a metric has no value; "" if it has one."""
         found = self._find(name)
@@ -149,6 +154,8 @@ class StoredEvaluation:
         """Number of subjects without which the metric would have no value."""
         if name.startswith("voxel."):
             return self.voxels.with_lesions
+        if name == within.PLACE:
+            return within.WithinModality(self.by_modality).carriers
         sides = [set(self.images.owner[self.images.anomalous == side].tolist()) for side in (True, False)]
         return min(len(side) for side in sides)
 
