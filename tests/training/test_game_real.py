@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pytest
@@ -36,15 +37,21 @@ def store(
     return prepare_cohort(some, recipe, tmp_path_factory.mktemp(request.param))[0]
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("seed", range(5))
-def test_300_steps_on_real_images(store: PreparedStore, tmp_path: Path, seed: int) -> None:
+class Apart(NamedTuple):
+    """Nats that codes of redrawn images, and of images drawn from the prior, lie above those of real ones."""
+
+    redrawn: float
+    drawn: float
+
+
+def play(
+    store: PreparedStore, run: Path, seed: int, repulsion: float | None
+) -> tuple[torch.nn.Module, Apart]:
+    """The game of the tiny preset for some steps, with another `repulsion` if it is given; the weights are finite."""
     ra = get_method("ra")
     settings = preset_settings(ra, "tiny")
-    # The published weight of the game. With the presets' milder one redrawn images end within a few tenths of a nat of
-    # real ones here, on either side, and drawn ones up to two nats below; with this one the encoder tells them apart.
-    config = ra.config_for("tiny").model_copy(update={"repulsion": PUBLISHED_REPULSION})
-    method = ra(config, InputSpec(size=settings["image_size"]))
+    changed = {} if repulsion is None else {"repulsion": repulsion}
+    method = ra(ra.config_for("tiny").model_copy(update=changed), InputSpec(size=settings["image_size"]))
     torch.manual_seed(seed)
     network = method.build()
     # A loss that is not finite ends the training with an error.
@@ -53,7 +60,7 @@ def test_300_steps_on_real_images(store: PreparedStore, tmp_path: Path, seed: in
         stages=method.stages(),
         source=SliceSource(store, np.arange(len(store.images)), batch=settings["batch"], seed=seed),
         config=TrainingConfig(batch=settings["batch"]),
-        run=tmp_path,
+        run=run,
         seed=seed,
         minutes=None,
         steps=f"warmup=50,game={STEPS}",
@@ -63,19 +70,43 @@ def test_300_steps_on_real_images(store: PreparedStore, tmp_path: Path, seed: in
     )
     assert all(bool(torch.isfinite(value).all()) for value in network.state_dict().values())
     apart, drawn = [], []
-    for row in csv.DictReader((tmp_path / "history.csv").open(encoding="utf-8")):
+    for row in csv.DictReader((run / "history.csv").open(encoding="utf-8")):
         named = dict(pair.split("=") for pair in row["others"].split())
         if row["stage"] == "game" and int(row["step"]) > STEPS - LATE:
             real = float(named["encoder.kl_real"])
             apart.append(float(named["encoder.kl_redrawn"]) - real)
             drawn.append(float(named["encoder.kl_fake"]) - real)
-    assert np.mean(apart) > 0
-    assert np.mean(drawn) > 0
-    # No image stands for all: redrawn ones differ about as much as the originals do.
+    found = Apart(redrawn=float(np.mean(apart)), drawn=float(np.mean(drawn)))
+    print(f"seed {seed}: redrawn {found.redrawn:+.2f}, drawn {found.drawn:+.2f} nats above real")
+    return network, found
+
+
+def spread(network: torch.nn.Module, store: PreparedStore) -> float:
+    """How much redrawn images differ from one another, over how much the originals do."""
     images = torch.from_numpy(np.array(store.images, dtype=np.float32))
     roi = torch.from_numpy(np.array(store.roi)).reshape(len(images), 1, *images.shape[2:])
     network.eval()
     with torch.no_grad():
         redrawn = network(images * roi) * roi
-    assert float(redrawn.std(0).mean()) > 0.3 * float((images * roi).std(0).mean())
-    print(f"seed {seed}: redrawn {np.mean(apart):+.2f}, drawn {np.mean(drawn):+.2f} nats above real")
+    return float(redrawn.std(0).mean() / (images * roi).std(0).mean())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(5))
+def test_the_published_game_tells_drawn_images_from_real_ones(
+    store: PreparedStore, tmp_path: Path, seed: int
+) -> None:
+    network, apart = play(store, tmp_path, seed, PUBLISHED_REPULSION)
+    assert apart.redrawn > 0
+    assert apart.drawn > 0
+    # No image stands for all.
+    assert spread(network, store) > 0.3
+
+
+@pytest.mark.slow
+def test_the_presets_milder_game_draws_different_images(store: PreparedStore, tmp_path: Path) -> None:
+    # With the presets' weight codes of drawn images are not always less likely than those of real ones: the card says
+    # so. They stay within a few nats of each other, and no image stands for all.
+    network, apart = play(store, tmp_path, 0, None)
+    assert abs(apart.redrawn) < 5 and abs(apart.drawn) < 5
+    assert spread(network, store) > 0.3

@@ -147,7 +147,10 @@ class Phanes(ReversedAutoEncoder):
         "Masks are made of the image drawn from the mean code; the released code draws at random, as `samples=1` does "
         "at detection.",
         "The 95th percentile of the residual is taken inside the roi, not over the whole picture.",
-        "The image score is the map's mean inside the roi, not over the whole picture.",
+        "Equalised images are 0 outside the roi, and perceptual maps are smoothed inside it only, out to three standard deviations.",
+        "Learning rates of the paper preset stay; one that falls to a tenth at epoch 100 is told of the first stage. They rise over the first 25 steps of every stage.",
+        "Ellipses have the sizes of 128 pixels in the cpu preset, too, whose images have 64.",
+        "The image score is the map's mean inside the roi, after the median filter that all maps here pass, not over the whole picture.",
         "The scale of the autoencoder's losses is one over all numbers of an image; the original leaves out the channels.",
         "Log variances are kept within plus and minus 10.",
         "The weights kept are the last, averaged ones of each stage; training length comes from the budget; no "

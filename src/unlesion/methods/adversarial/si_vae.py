@@ -103,12 +103,14 @@ class SoftIntroVAE(ConditionedMethod):
     )
     deviations: ClassVar[tuple[str, ...]] = (
         "Network and sigmoid output are those of the reversed autoencoder, so that the two methods compare.",
-        "The scale of the losses is one over all numbers of an image; the original leaves out the channels.",
         "Running statistics of batch norm are those of real images and their codes; drawn images leave no trace in them.",
+        "They follow the last weights, though the weights kept are averaged ones.",
         "Log variances are kept within plus and minus 10.",
         "Detection draws from the mean code; `samples` draws from the distribution.",
         "Grey values reach 1.5 here and 1 in the original.",
         "The weights kept are the last, averaged ones; training length comes from the budget.",
+        "The learning rate of the paper preset stays; the original takes a tenth of it after 350 of 400 epochs.",
+        "Learning rates rise over the first 25 steps of every stage, here as in all methods.",
         "The tiny, cpu and gpu presets are smaller, begin with a plain variational autoencoder, cut "
         "drawn images to the roi, and weigh the losses differently.",
         "`condition=true`, off by default, tells the network the modality of every image; the published ones are not told.",

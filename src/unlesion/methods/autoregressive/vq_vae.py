@@ -135,6 +135,8 @@ class VQVAE(Method):
         "The codebook is averaged over the steps like the weights that it has to fit.",
         "Only tokens that touch the roi are flagged; the image's log likelihood counts all tokens.",
         "The mask is smoothed by a Gaussian whose width is ours, in tokens, inside the roi.",
+        "The native image score is the top of the map; the published one is minus the log likelihood of all tokens, to which the mean of the map `surprise` is the nearest.",
+        "The threshold that is learnt is that of the weights as they learn, though the weights kept are averaged ones.",
         "Both learning rates follow a cosine to 0; training length comes from the budget.",
         "The cpu and gpu presets begin without quantisation; cpu gives each training image to one order only.",
         "The tiny, cpu and gpu presets are smaller, revive idle codes, and find the threshold on training images.",
