@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import zipfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,10 +18,24 @@ from unlesion.errors import UnlesionError
 from unlesion.prepare.prepared import Prepared
 from unlesion.prepare.recipe import Recipe
 from unlesion.prepare.resample import to_prepared
+from unlesion.prepare.stored import marks_lesion
 from unlesion.scans.entry import Entry
 
 # Goes up when the same recipe would prepare the same scan differently: older items are then redone.
 VERSION = 1
+
+# What an item knows beside its arrays; it stands in the rows of the index.
+FACTS = (
+    "spacing",
+    "slice_mm",
+    "placement",
+    "scan_shape",
+    "offset",
+    "scale",
+    "annotated",
+    "marked",
+    "warnings",
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,7 +62,7 @@ class Item:
         roi: (S, H, W) uint8, 1 inside.
         lesions: (S, H, W) uint8, 1 where annotated lesions cover most of a pixel.
         positions: (S,) float32.
-        facts: what else is known, as plain JSON.
+        facts: what else is known, as plain JSON, by the names in `FACTS`.
     """
 
     images: NDArray[np.float16]
@@ -106,6 +121,8 @@ def item_from(prepared: Prepared) -> Item:
         "offset": list(prepared.intensity.offset),
         "scale": list(prepared.intensity.scale),
         "annotated": scan is not None and scan.lesions is not None,
+        # Not of `lesions`, which no longer shows the smallest.
+        "marked": scan is not None and marks_lesion(scan),
         "warnings": list(prepared.warnings),
     }
     return Item(
@@ -132,10 +149,10 @@ def write_item(path: Path, item: Item) -> None:
 
 
 def read_item(path: Path) -> Item | None:
-    """Read an item; None where there is none, or where it is damaged (the archive has checksums)."""
+    """Read an item; None where there is none, where it is damaged (the archive has checksums), or lacks facts."""
     try:
         with np.load(path, allow_pickle=False) as archive:
-            return Item(
+            item = Item(
                 images=archive["images"],
                 roi=archive["roi"],
                 lesions=archive["lesions"],
@@ -144,3 +161,9 @@ def read_item(path: Path) -> Item | None:
             )
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
         return None
+    return item if knows_all(item.facts) else None
+
+
+def knows_all(facts: Mapping[str, Any]) -> bool:
+    """Whether all facts are there; earlier versions wrote fewer."""
+    return all(name in facts for name in FACTS)

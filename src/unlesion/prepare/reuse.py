@@ -26,10 +26,12 @@ class StoredEntry(Entry):
     Attributes:
         store: the store's folder.
         number: the scan's row in it.
+        marked: whether its own mask marks a lesion; None where an older store does not say.
     """
 
     store: Path = field(default=Path())
     number: int = 0
+    marked: bool | None = None
 
     @property
     def files(self) -> tuple[Path, ...]:
@@ -37,7 +39,9 @@ class StoredEntry(Entry):
         return ()
 
     def is_marked(self) -> bool:
-        """Whether its mask marks a lesion that is seen at the store's resolution."""
+        """Whether its own mask marks a lesion; in an older store, one that is seen at the store's resolution."""
+        if self.marked is not None:
+            return self.marked
         store = _open(self.store, (self.store / INDEX).stat().st_mtime_ns)
         return bool(store.lesions[store.slices_of(self.number)].any())
 
@@ -67,6 +71,7 @@ class StoredEntry(Entry):
                     digest=store.recipe.digest,
                     positions=tuple(store.positions[where].tolist()),
                     slice_mm=float(row["slice_mm"]),
+                    marked=bool(self.marked),
                 ),
             ),
             key=self.key,
@@ -123,6 +128,7 @@ def _entry(store: PreparedStore, number: int, row: dict[str, Any]) -> StoredEntr
         columns=row["columns"],
         store=store.path,
         number=number,
+        marked=row.get("marked"),
     )
 
 
