@@ -11,9 +11,11 @@ from typing import Any
 import nibabel as nib
 import numpy as np
 import pytest
+from PIL import Image
 
 from tests.cohorts import write_pictures
 from unlesion.calibrating import calibrate_detector
+from unlesion.errors import BadInput
 from unlesion.prepare import PreparedStore, Recipe, gather, item, load_recipe, prepare_cohort, store_cohort
 from unlesion.scans import Cohort
 from unlesion.training import train
@@ -87,10 +89,64 @@ def test_nothing_is_calibrated_on_a_lesion_too_small_for_the_store(volumes: Coho
 
 def test_older_stores_go_by_what_they_show(cohort: Cohort, recipe: Recipe, tmp_path: Path) -> None:
     prepare_cohort(cohort, recipe, tmp_path / "store")
-    age(tmp_path / "store", "marked")
+    new = store_cohort(tmp_path / "store").digest
+    age(tmp_path / "store", "marked", "sha256")
     stored = store_cohort(tmp_path / "store")
     assert [entry.is_marked() for entry in stored] == [False] * 5 + [True] * 2
     assert stored[0].read().key == "s00"
+    # Their digest is of their rows alone, as it was.
+    rows = replace(cohort, entries=tuple(replace(entry, paths=(), mask_path=None) for entry in cohort))
+    assert stored.digest == rows.digest != new
+
+
+def test_a_cohort_is_told_by_what_its_store_holds(cohort: Cohort, recipe: Recipe, tmp_path: Path) -> None:
+    def digest_of(store: str) -> str:
+        prepare_cohort(cohort, recipe, tmp_path / store)
+        return store_cohort(tmp_path / store).digest
+
+    before = digest_of("store")
+    image, mask = cohort[0].paths[0], cohort[6].mask_path
+    assert mask is not None
+    # Neither where it lies, nor when it or its files were made.
+    for path in (image, mask):
+        path.touch()
+    assert digest_of("elsewhere") == before
+    assert digest_of("store") == before
+    rows = PreparedStore.open(tmp_path / "store").scans
+    content = image.read_bytes()
+    image.write_bytes(cohort[1].paths[0].read_bytes())
+    assert digest_of("store") != before
+    changed = PreparedStore.open(tmp_path / "store").scans
+    differing = [new["key"] for old, new in zip(rows, changed, strict=True) if old["sha256"] != new["sha256"]]
+    assert differing == [cohort[0].key]
+    image.write_bytes(content)
+    assert digest_of("store") == before
+    Image.fromarray(np.flipud(np.array(Image.open(mask)))).save(mask)
+    assert digest_of("store") != before
+
+
+def test_a_training_does_not_go_on_with_changed_scans(cohort: Cohort, recipe: Recipe, tmp_path: Path) -> None:
+    store = tmp_path / "store"
+    options: dict[str, Any] = {"method": "atlas", "preset": "tiny", "device": "cpu", "out": tmp_path / "run"}
+    prepare_cohort(cohort, recipe, store)
+    train(store, **options)
+    prepare_cohort(cohort, recipe, store)
+    train(store, resume=True, **options)
+    cohort[0].paths[0].write_bytes(cohort[1].paths[0].read_bytes())
+    prepare_cohort(cohort, recipe, store)
+    with pytest.raises(BadInput, match="begun with another cohort"):
+        train(store, resume=True, **options)
+
+
+def test_a_store_of_a_store_follows_it(cohort: Cohort, recipe: Recipe, tmp_path: Path) -> None:
+    first, second = tmp_path / "first", tmp_path / "second"
+    prepare_cohort(cohort, recipe, first)
+    prepare_cohort(store_cohort(first), recipe, second)
+    assert store_cohort(second).digest == store_cohort(first).digest
+    cohort[0].paths[0].write_bytes(cohort[1].paths[0].read_bytes())
+    prepare_cohort(cohort, recipe, first)
+    again, _ = prepare_cohort(store_cohort(first), recipe, second)
+    assert np.array_equal(again.images, PreparedStore.open(first).images)
 
 
 def test_preparing_again_brings_an_older_store_up_to_date(
@@ -103,7 +159,7 @@ def test_preparing_again_brings_an_older_store_up_to_date(
     )
     new, _ = prepare_cohort(cohort, recipe, tmp_path / "store")
     rows, images = new.scans, np.array(new.images)
-    age(tmp_path / "store", "marked")
+    age(tmp_path / "store", "marked", "sha256")
     made.clear()
     again, _ = prepare_cohort(cohort, recipe, tmp_path / "store")
     assert made == [entry.key for entry in cohort]

@@ -35,6 +35,7 @@ FACTS = (
     "annotated",
     "marked",
     "warnings",
+    "sha256",
 )
 
 
@@ -74,13 +75,15 @@ class Item:
 
 def fingerprint(entry: Entry, recipe: Recipe) -> str:
     """Changes with anything that changes the prepared pixels: recipe, files (by length and time), row."""
-    files = []
+    files: list[list[Any]] = []
     for path in entry.files:
         try:
             state = path.stat()
             files.append([path.name, state.st_size, state.st_mtime_ns])
         except OSError:
             files.append([path.name, -1, -1])
+    if entry.content:
+        files.append([entry.content])
     row = [entry.key, entry.modality, entry.position, entry.spacing_mm, entry.volume]
     content = json.dumps([VERSION, recipe.digest, row, files])
     return hashlib.sha256(content.encode()).hexdigest()[:24]
@@ -113,6 +116,12 @@ def item_from(prepared: Prepared) -> Item:
         marked = scan.lesions[None].astype(np.float32)
         covered, _ = to_prepared(marked, np.ones_like(scan.lesions), prepared.placement)
         lesions = (covered[0].transpose(2, 0, 1) >= 0.5).astype(np.uint8)
+    arrays: dict[str, NDArray[Any]] = {
+        "images": prepared.images.astype(np.float16),
+        "roi": prepared.roi.astype(np.uint8),
+        "lesions": lesions,
+        "positions": prepared.positions.astype(np.float32),
+    }
     facts = {
         "spacing": list(prepared.spacing),
         "slice_mm": prepared.slice_mm,
@@ -125,13 +134,17 @@ def item_from(prepared: Prepared) -> Item:
         "marked": scan is not None and marks_lesion(scan),
         "warnings": list(prepared.warnings),
     }
-    return Item(
-        images=prepared.images.astype(np.float16),
-        roi=prepared.roi.astype(np.uint8),
-        lesions=lesions,
-        positions=prepared.positions,
-        facts=facts,
-    )
+    return Item(**arrays, facts={**facts, "sha256": _sha256(arrays, facts)})
+
+
+def _sha256(arrays: Mapping[str, NDArray[Any]], facts: Mapping[str, Any]) -> str:
+    """16 hex digits of the SHA-256 of all that somebody who reads the scan back from a store gets."""
+    read_back = [facts[name] for name in ("spacing", "slice_mm", "annotated", "marked")]
+    digest = hashlib.sha256(json.dumps(read_back).encode())
+    for name, array in arrays.items():
+        digest.update(f"{name} {array.shape}".encode())
+        digest.update(np.ascontiguousarray(array).data)
+    return digest.hexdigest()[:16]
 
 
 def write_item(path: Path, item: Item) -> None:

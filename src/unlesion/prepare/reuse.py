@@ -27,11 +27,13 @@ class StoredEntry(Entry):
         store: the store's folder.
         number: the scan's row in it.
         marked: whether its own mask marks a lesion; None where an older store does not say.
+        content: hash of what the store holds of it; "" in an older store.
     """
 
     store: Path = field(default=Path())
     number: int = 0
     marked: bool | None = None
+    content: str = ""
 
     @property
     def files(self) -> tuple[Path, ...]:
@@ -129,6 +131,7 @@ def _entry(store: PreparedStore, number: int, row: dict[str, Any]) -> StoredEntr
         store=store.path,
         number=number,
         marked=row.get("marked"),
+        content=row.get("sha256", ""),
     )
 
 
