@@ -21,6 +21,7 @@ from unlesion.prepare.recipe import Recipe
 from unlesion.prepare.store import FORMAT, INDEX, VERSION, PreparedStore
 from unlesion.scans.cohort import Cohort
 from unlesion.scans.entry import Entry
+from unlesion.scans.prints import prints_of
 from unlesion.wording import count
 
 # Called once a scan is done: (done, total).
@@ -146,6 +147,7 @@ def _gather(
 ) -> None:
     """Copy every item into arrays on disk, one at a time, then let the index name them."""
     rows: list[dict[str, Any]] = []
+    prints = prints_of(entry for entry, _ in kept)
     first = 0
     shape: tuple[int, ...] = ()
     for entry, mark in kept:
@@ -157,7 +159,8 @@ def _gather(
             )
         shape = item.images.shape[1:]
         slices = int(item.images.shape[0])
-        rows.append({**_row(entry), **item.facts, "first": first, "slices": slices, "fingerprint": mark})
+        row = {**_row(entry), **item.facts, "first": first, "slices": slices, "fingerprint": mark}
+        rows.append({**row, "print": prints.get(entry.key, "")})
         first += slices
     name = "data-" + hashlib.sha256("\n".join(mark for _, mark in kept).encode()).hexdigest()[:16]
     folder = out / name

@@ -28,12 +28,14 @@ class StoredEntry(Entry):
         number: the scan's row in it.
         marked: whether its own mask marks a lesion; None where an older store does not say.
         content: hash of what the store holds of it; "" in an older store.
+        known_print: of the files that it was prepared from; "" in an older store.
     """
 
     store: Path = field(default=Path())
     number: int = 0
     marked: bool | None = None
     content: str = ""
+    known_print: str = ""
 
     @property
     def files(self) -> tuple[Path, ...]:
@@ -132,6 +134,7 @@ def _entry(store: PreparedStore, number: int, row: dict[str, Any]) -> StoredEntr
         number=number,
         marked=row.get("marked"),
         content=row.get("sha256", ""),
+        known_print=row.get("print", ""),
     )
 
 

@@ -85,6 +85,11 @@ class Entry:
         return ""
 
     @property
+    def known_print(self) -> str:
+        """The print of the files that it was made of, where it knows; "" for scans in files of their own."""
+        return ""
+
+    @property
     def images(self) -> tuple[Path, ...]:
         """The files of the image: one a channel, or all of its DICOM series."""
         series = self.series or ((),) * len(self.paths)
