@@ -11,6 +11,7 @@ from unlesion.calibration import Calibration, CalibrationBuilder
 from unlesion.detector import Detector, roi_of
 from unlesion.errors import BadInput
 from unlesion.methods.own_maps import refuse_unknown_maps
+from unlesion.prepare import marks_lesion
 from unlesion.progress import Bars, silent
 from unlesion.scans import Cohort, Entry
 from unlesion.scans.mask_labels import marked_but_healthy
@@ -83,7 +84,7 @@ def calibrate_detector(
             else:
                 maps, roi = {}, None
                 with failures.guard(swept.entry.key):
-                    if swept.scan.lesions is not None and swept.scan.lesions.any():
+                    if marks_lesion(swept.scan):
                         raise BadInput(marked_but_healthy(swept.entry.key))
                     evidence = detector.evidence(swept.prepared, device=device)
                     roi = roi_of(swept.scan, swept.prepared)

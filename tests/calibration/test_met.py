@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import csv
+import json
 import shutil
 from pathlib import Path
 
 from tests.cohorts import write_pictures
 from unlesion.calibration.met import doubts_about, met_by
-from unlesion.scans import Cohort
+from unlesion.prepare import load_recipe, prepare_cohort, store_cohort
+from unlesion.scans import Cohort, Entry
 from unlesion.scans.prints import prints_of
 
 
@@ -36,6 +38,48 @@ def test_scans_are_recognised_under_other_names(tmp_path: Path) -> None:
     one, two = doubts_about(Cohort.open(copies), record=record)
     assert one.startswith("3 of 11 scans are among those that the run learnt from")
     assert two.startswith("2 of 11 scans are among those that calibrated the run")
+
+
+def test_scans_of_a_store_are_recognised_by_the_files_they_were_prepared_from(tmp_path: Path) -> None:
+    cohort = Cohort.open(write_pictures(tmp_path / "a", train=3, val=2))
+
+    def stored(cohort: Cohort, size: int, name: str) -> Cohort:
+        prepare_cohort(cohort, load_recipe("slices", {"size": size}), tmp_path / name)
+        return store_cohort(tmp_path / name)
+
+    one = stored(cohort, 32, "one")
+    # Of another recipe, of a part, and of a store.
+    others = [stored(cohort, 16, "other"), stored(one, 32, "again")]
+    part = stored(Cohort(root=cohort.root, entries=cohort.entries[1:4], name="part"), 32, "part")
+    for learnt_from in (one, cohort):
+        learnt, held_out = (learnt_from.select(split=split, label="healthy") for split in ("train", "val"))
+        record = {"met": met_by(learnt, held_out)}
+        for other in (one, cohort, *others):
+            assert doubts_about(other.select(split="test"), record=record) == []
+            first, second = doubts_about(other, record=record)
+            assert first.startswith("3 of 11 scans are among those that the run learnt from")
+            assert second.startswith("2 of 11 scans are among those that calibrated the run")
+        first, second = doubts_about(part, record=record)
+        assert first.startswith("2 of 3 scans are among those that the run learnt from")
+        assert second.startswith("1 of 3 scans are among those that calibrated the run")
+
+
+def test_scans_of_an_older_store_are_not_taken_for_others(tmp_path: Path) -> None:
+    cohort = Cohort.open(write_pictures(tmp_path / "a", train=3, val=2))
+    prepare_cohort(cohort, load_recipe("slices", {"size": 32}), tmp_path / "store")
+    index = json.loads((tmp_path / "store" / "index.json").read_text())
+    for row in index["scans"]:
+        del row["print"]
+    (tmp_path / "store" / "index.json").write_text(json.dumps(index))
+    older = store_cohort(tmp_path / "store")
+    assert prints_of(older) == prints_of(older.entries[:1]) == {}
+
+
+def test_prints_of_files_stay_what_they_were(tmp_path: Path) -> None:
+    """Runs recognise scans by those that they recorded, so no version may make others."""
+    (tmp_path / "a.png").write_bytes(bytes(range(256)) * 200)
+    entry = Entry(key="a", paths=(tmp_path / "a.png",))
+    assert prints_of([entry]) == {"a": "f513368d5897"}
 
 
 def test_a_run_without_prints_goes_by_the_splits_of_its_own_cohort(tmp_path: Path) -> None:

@@ -7,10 +7,12 @@ from pathlib import Path
 import nibabel
 import numpy as np
 import pytest
+from PIL import Image
 
 from tests.cohorts import write_pictures
 from unlesion.errors import BadInput
 from unlesion.evaluation import Evaluator, calibrate_maps, read_maps_folder
+from unlesion.prepare import load_recipe, prepare_cohort, store_cohort
 from unlesion.scans import Cohort
 
 
@@ -62,6 +64,23 @@ def test_a_healthy_row_with_a_marked_lesion_calibrates_nothing(tmp_path: Path, c
     entries = tuple(wrong if entry is sick else entry for entry in cohort)
     found = calibrate_maps(maps, replace(cohort, entries=entries), on_problem=told.append)
     assert found["native"].n_subjects == 3
+    (words,) = told
+    assert words.startswith(f"left out of the calibration: {sick.key}: labelled healthy, but its mask marks")
+
+
+def test_a_lesion_too_small_for_a_store_calibrates_nothing(tmp_path: Path) -> None:
+    cohort = Cohort.open(write_pictures(tmp_path / "cohort", train=0, val=2, healthy=0, anomalous=1))
+    sick = cohort[2]
+    assert sick.mask_path is not None
+    dot = np.zeros((48, 48), np.uint8)
+    dot[24, 24] = 255
+    Image.fromarray(dot).save(sick.mask_path)
+    cohort = replace(cohort, entries=(*cohort.entries[:2], replace(sick, label="healthy", split="val")))
+    prepare_cohort(cohort, load_recipe("slices", {"size": 16}), tmp_path / "store")
+    stored = store_cohort(tmp_path / "store")
+    told: list[str] = []
+    found = calibrate_maps(write_maps(tmp_path / "maps", stored), stored, on_problem=told.append)
+    assert found["native"].n_subjects == 2
     (words,) = told
     assert words.startswith(f"left out of the calibration: {sick.key}: labelled healthy, but its mask marks")
 

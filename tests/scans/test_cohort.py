@@ -253,6 +253,15 @@ def test_digest_follows_content_not_place_or_order(tmp_path, save_picture, save_
     assert Cohort.open(save_manifest(rows)).digest != before
 
 
+def test_digest_of_files_stays_what_it_was(tmp_path):
+    """Results that were kept are found by it, so no version may compute it otherwise."""
+    for name in ("a.png", "m.png", "b.png"):
+        (tmp_path / name).write_bytes(b"12345")
+    lines = ["path,mask_path,subject,label,split", "a.png,m.png,1,anomalous,test", "b.png,,2,healthy,train"]
+    (tmp_path / "manifest.csv").write_text("\n".join(lines) + "\n")
+    assert Cohort.open(tmp_path).digest == "10a418363cd07d69"
+
+
 def test_a_folder(tmp_path, save_picture):
     for name in ("s2/b.png", "s2/a.tif", "s1/deep/er/x.png", "top.jpg", ".hidden/x.png", "s1/.part-x.png"):
         save_picture(name)

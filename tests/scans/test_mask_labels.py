@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from unlesion.scans import Cohort
+from unlesion.scans import Cohort, reading
+from unlesion.scans.formats import read_array
 
 
 @pytest.fixture
@@ -73,3 +74,32 @@ def test_empty_masks_alone_are_no_news(masks, save_manifest):
 def test_a_mask_out_of_the_folder_is_refused_before_it_is_read(save_manifest, refuses):
     rows = [{"path": "a.png", "mask_path": "../../lesion.png"}]
     refuses(lambda: Cohort.open(save_manifest(rows)), "row 2", "mask_path")
+
+
+def test_a_mask_is_read_once_and_again_when_it_has_changed(masks, save_manifest, save_picture, monkeypatch):
+    read = []
+
+    def counted(path, **options):
+        read.append(path.name)
+        return read_array(path, **options)
+
+    monkeypatch.setattr(reading, "read_array", counted)
+    rows = [{"path": "a.png", "subject": "a", "mask_path": "empty.png"}]
+    manifest = save_manifest(rows)
+    for _ in range(2):
+        cohort = Cohort.open(manifest)
+        assert labels(cohort) == {"a": "healthy"} and not cohort[0].is_marked()
+    assert read == ["empty.png"]
+    mark = np.zeros((24, 20), np.uint8)
+    mark[5:9, 5:9] = 255
+    save_picture("empty.png", mark)
+    assert cohort[0].is_marked()
+    assert labels(Cohort.open(manifest)) == {"a": "anomalous"}
+    assert read == ["empty.png"] * 2
+
+
+def test_a_mask_that_cannot_be_read_is_tried_again(masks, save_manifest, save_picture):
+    manifest = save_manifest([{"path": "a.png", "subject": "a", "mask_path": "missing.png"}])
+    assert labels(Cohort.open(manifest)) == {"a": "anomalous"}
+    save_picture("missing.png", np.zeros((24, 20), np.uint8))
+    assert labels(Cohort.open(manifest)) == {"a": "healthy"}

@@ -87,7 +87,7 @@ def as_recorded(prints: Mapping[str, str]) -> str:
 def recorded_prints(record: Mapping[str, Any], what: str) -> frozenset[str]:
     """The prints in a run's record of the scans that it "learnt" from, or that "calibrated" it.
 
-    Empty for older runs, and for runs on prepared stores, whose scans have none.
+    Empty for older runs, and for runs on older prepared stores, whose scans have none.
     """
     return frozenset(str((record.get("met") or {}).get(what, "")).split())
 

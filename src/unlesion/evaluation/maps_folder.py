@@ -187,8 +187,9 @@ def calibrate_maps(
         folder = MapsFolder(maps, held_out, on_problem=on_problem)
     except BadInput:
         return {}
+    marked = {entry.key for entry in folder.entries if entry.is_marked()}
     for scan in folder:
-        if scan.lesions is not None and scan.lesions.any():
+        if scan.key in marked:
             if on_problem is not None:
                 on_problem(f"left out of the calibration: {marked_but_healthy(scan.key)}")
             continue

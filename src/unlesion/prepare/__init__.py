@@ -11,6 +11,7 @@ from unlesion.prepare.recipe import Recipe
 from unlesion.prepare.replacing import refuse_other_store
 from unlesion.prepare.reuse import is_store, store_cohort
 from unlesion.prepare.store import PreparedStore
+from unlesion.prepare.stored import marks_lesion
 
 __all__ = [
     "Failure",
@@ -23,6 +24,7 @@ __all__ = [
     "choose_recipe",
     "is_store",
     "load_recipe",
+    "marks_lesion",
     "prepare_cohort",
     "recipe_from",
     "refuse_other_store",

@@ -16,11 +16,12 @@ import numpy as np
 
 from unlesion.errors import BadInput, UnlesionError
 from unlesion.files import cannot_write, whole_folder, write_json
-from unlesion.prepare.item import Failure, Item, fingerprint, make_item, read_item
+from unlesion.prepare.item import FACTS, Failure, Item, fingerprint, knows_all, make_item, read_item
 from unlesion.prepare.recipe import Recipe
 from unlesion.prepare.store import FORMAT, INDEX, VERSION, PreparedStore
 from unlesion.scans.cohort import Cohort
 from unlesion.scans.entry import Entry
+from unlesion.scans.prints import prints_of
 from unlesion.wording import count
 
 # Called once a scan is done: (done, total).
@@ -28,9 +29,6 @@ Progress = Callable[[int, int], None]
 
 # Scans handed to the executor ahead of being done; more would only hold memory.
 AHEAD = 64
-
-# What an item knows beside its arrays; it stands in the rows of the index.
-FACTS = ("spacing", "slice_mm", "placement", "scan_shape", "offset", "scale", "annotated", "warnings")
 
 
 def prepare_cohort(
@@ -68,7 +66,9 @@ def prepare_cohort(
     except OSError as error:
         raise cannot_write(out, error) from error
     old = _existing(out, recipe)
-    known = {} if old is None else {row["fingerprint"]: number for number, row in enumerate(old.scans)}
+    # Rows of earlier versions lack facts that only the scan itself can tell: it is prepared again.
+    rows = enumerate([] if old is None else old.scans)
+    known = {row["fingerprint"]: number for number, row in rows if knows_all(row)}
     marks = [fingerprint(entry, recipe) for entry in cohort]
     parts = {mark: _part(out, mark) for mark in marks}
     missing = [
@@ -147,6 +147,7 @@ def _gather(
 ) -> None:
     """Copy every item into arrays on disk, one at a time, then let the index name them."""
     rows: list[dict[str, Any]] = []
+    prints = prints_of(entry for entry, _ in kept)
     first = 0
     shape: tuple[int, ...] = ()
     for entry, mark in kept:
@@ -158,11 +159,12 @@ def _gather(
             )
         shape = item.images.shape[1:]
         slices = int(item.images.shape[0])
-        rows.append({**_row(entry), **item.facts, "first": first, "slices": slices, "fingerprint": mark})
+        row = {**_row(entry), **item.facts, "first": first, "slices": slices, "fingerprint": mark}
+        rows.append({**row, "print": prints.get(entry.key, "")})
         first += slices
     name = "data-" + hashlib.sha256("\n".join(mark for _, mark in kept).encode()).hexdigest()[:16]
     folder = out / name
-    if not (folder.is_dir() and old is not None and old.images.shape[0] == first):
+    if not (folder.is_dir() and all(mark in known for _, mark in kept)):
         with whole_folder(folder) as partial:
             _fill(partial, first, shape, rows, (_fetch(out, mark, old, known) for _, mark in kept))
     index = {

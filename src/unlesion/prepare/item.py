@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import zipfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,10 +18,25 @@ from unlesion.errors import UnlesionError
 from unlesion.prepare.prepared import Prepared
 from unlesion.prepare.recipe import Recipe
 from unlesion.prepare.resample import to_prepared
+from unlesion.prepare.stored import marks_lesion
 from unlesion.scans.entry import Entry
 
 # Goes up when the same recipe would prepare the same scan differently: older items are then redone.
 VERSION = 1
+
+# What an item knows beside its arrays; it stands in the rows of the index.
+FACTS = (
+    "spacing",
+    "slice_mm",
+    "placement",
+    "scan_shape",
+    "offset",
+    "scale",
+    "annotated",
+    "marked",
+    "warnings",
+    "sha256",
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,7 +63,7 @@ class Item:
         roi: (S, H, W) uint8, 1 inside.
         lesions: (S, H, W) uint8, 1 where annotated lesions cover most of a pixel.
         positions: (S,) float32.
-        facts: what else is known, as plain JSON.
+        facts: what else is known, as plain JSON, by the names in `FACTS`.
     """
 
     images: NDArray[np.float16]
@@ -59,13 +75,15 @@ class Item:
 
 def fingerprint(entry: Entry, recipe: Recipe) -> str:
     """Changes with anything that changes the prepared pixels: recipe, files (by length and time), row."""
-    files = []
+    files: list[list[Any]] = []
     for path in entry.files:
         try:
             state = path.stat()
             files.append([path.name, state.st_size, state.st_mtime_ns])
         except OSError:
             files.append([path.name, -1, -1])
+    if entry.content:
+        files.append([entry.content])
     row = [entry.key, entry.modality, entry.position, entry.spacing_mm, entry.volume]
     content = json.dumps([VERSION, recipe.digest, row, files])
     return hashlib.sha256(content.encode()).hexdigest()[:24]
@@ -98,6 +116,12 @@ def item_from(prepared: Prepared) -> Item:
         marked = scan.lesions[None].astype(np.float32)
         covered, _ = to_prepared(marked, np.ones_like(scan.lesions), prepared.placement)
         lesions = (covered[0].transpose(2, 0, 1) >= 0.5).astype(np.uint8)
+    arrays: dict[str, NDArray[Any]] = {
+        "images": prepared.images.astype(np.float16),
+        "roi": prepared.roi.astype(np.uint8),
+        "lesions": lesions,
+        "positions": prepared.positions.astype(np.float32),
+    }
     facts = {
         "spacing": list(prepared.spacing),
         "slice_mm": prepared.slice_mm,
@@ -106,15 +130,21 @@ def item_from(prepared: Prepared) -> Item:
         "offset": list(prepared.intensity.offset),
         "scale": list(prepared.intensity.scale),
         "annotated": scan is not None and scan.lesions is not None,
+        # Not of `lesions`, which no longer shows the smallest.
+        "marked": scan is not None and marks_lesion(scan),
         "warnings": list(prepared.warnings),
     }
-    return Item(
-        images=prepared.images.astype(np.float16),
-        roi=prepared.roi.astype(np.uint8),
-        lesions=lesions,
-        positions=prepared.positions,
-        facts=facts,
-    )
+    return Item(**arrays, facts={**facts, "sha256": _sha256(arrays, facts)})
+
+
+def _sha256(arrays: Mapping[str, NDArray[Any]], facts: Mapping[str, Any]) -> str:
+    """16 hex digits of the SHA-256 of all that somebody who reads the scan back from a store gets."""
+    read_back = [facts[name] for name in ("spacing", "slice_mm", "annotated", "marked")]
+    digest = hashlib.sha256(json.dumps(read_back).encode())
+    for name, array in arrays.items():
+        digest.update(f"{name} {array.shape}".encode())
+        digest.update(np.ascontiguousarray(array).data)
+    return digest.hexdigest()[:16]
 
 
 def write_item(path: Path, item: Item) -> None:
@@ -132,10 +162,10 @@ def write_item(path: Path, item: Item) -> None:
 
 
 def read_item(path: Path) -> Item | None:
-    """Read an item; None where there is none, or where it is damaged (the archive has checksums)."""
+    """Read an item; None where there is none, where it is damaged (the archive has checksums), or lacks facts."""
     try:
         with np.load(path, allow_pickle=False) as archive:
-            return Item(
+            item = Item(
                 images=archive["images"],
                 roi=archive["roi"],
                 lesions=archive["lesions"],
@@ -144,3 +174,9 @@ def read_item(path: Path) -> Item | None:
             )
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
         return None
+    return item if knows_all(item.facts) else None
+
+
+def knows_all(facts: Mapping[str, Any]) -> bool:
+    """Whether all facts are there; earlier versions wrote fewer."""
+    return all(name in facts for name in FACTS)

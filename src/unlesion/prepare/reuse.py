@@ -26,10 +26,16 @@ class StoredEntry(Entry):
     Attributes:
         store: the store's folder.
         number: the scan's row in it.
+        marked: whether its own mask marks a lesion; None where an older store does not say.
+        content: hash of what the store holds of it; "" in an older store.
+        known_print: of the files that it was prepared from; "" in an older store.
     """
 
     store: Path = field(default=Path())
     number: int = 0
+    marked: bool | None = None
+    content: str = ""
+    known_print: str = ""
 
     @property
     def files(self) -> tuple[Path, ...]:
@@ -37,7 +43,9 @@ class StoredEntry(Entry):
         return ()
 
     def is_marked(self) -> bool:
-        """Whether its mask marks a lesion that is seen at the store's resolution."""
+        """Whether its own mask marks a lesion; in an older store, one that is seen at the store's resolution."""
+        if self.marked is not None:
+            return self.marked
         store = _open(self.store, (self.store / INDEX).stat().st_mtime_ns)
         return bool(store.lesions[store.slices_of(self.number)].any())
 
@@ -67,6 +75,7 @@ class StoredEntry(Entry):
                     digest=store.recipe.digest,
                     positions=tuple(store.positions[where].tolist()),
                     slice_mm=float(row["slice_mm"]),
+                    marked=bool(self.marked),
                 ),
             ),
             key=self.key,
@@ -123,6 +132,9 @@ def _entry(store: PreparedStore, number: int, row: dict[str, Any]) -> StoredEntr
         columns=row["columns"],
         store=store.path,
         number=number,
+        marked=row.get("marked"),
+        content=row.get("sha256", ""),
+        known_print=row.get("print", ""),
     )
 
 

@@ -33,7 +33,10 @@ class PreparedStore:
         recipe: what prepared it.
         scans: a row a scan: the fields of its `Entry` (paths as text) and "first" (its first slice),
             "slices" (how many), "spacing" (mm per pixel), "slice_mm", "placement" (4 x 4), "scan_shape",
-            "offset" and "scale" (intensities), "annotated", "warnings", "fingerprint".
+            "offset" and "scale" (intensities), "annotated" (has a mask), "marked" (its own mask
+            marks a lesion, seen here or not), "warnings", "sha256" (of what is stored of it), "fingerprint" (of
+            the times and lengths of its files, and the recipe), "print" (of what lies in its image files, see
+            `prints_of`). Stores of earlier versions lack "marked", "sha256" and "print".
         images: (N, C, H, W) float16.
         roi: (N, H, W) uint8, 1 inside.
         lesions: (N, H, W) uint8, 1 where annotated.

@@ -116,6 +116,7 @@ class Cohort:
     def digest(self) -> str:
         """16 hex digits of the SHA-256 of what the rows say and how long their files are.
 
+        Of a prepared store, instead of files, of what it holds of each scan, if it knows.
         It does not depend on where the cohort lies, nor on the order of its rows.
         """
         lines = sorted(
@@ -125,7 +126,7 @@ class Cohort:
                     entry.modality,
                     entry.volume,
                     sorted(entry.columns.items()),
-                    [_length(path) for path in entry.files],
+                    [entry.content] if entry.content else [_length(path) for path in entry.files],
                 ]
             )
             for entry in self.entries

@@ -80,6 +80,16 @@ class Entry:
         return self.mask_path is not None and bool(has_marks(self.mask_path))
 
     @property
+    def content(self) -> str:
+        """A hash of the scan's data, where it is known without reading them; "" for scans in files of their own."""
+        return ""
+
+    @property
+    def known_print(self) -> str:
+        """The print of the files that it was made of, where it knows; "" for scans in files of their own."""
+        return ""
+
+    @property
     def images(self) -> tuple[Path, ...]:
         """The files of the image: one a channel, or all of its DICOM series."""
         series = self.series or ((),) * len(self.paths)

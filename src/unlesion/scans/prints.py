@@ -17,14 +17,18 @@ DIGITS = 12
 def prints_of(entries: Iterable[Entry]) -> dict[str, str]:
     """By key, 12 hex digits of the SHA-256 of what lies in the files of a scan, whatever they are called.
 
-    They say nothing about a scan to those who do not have it. Scans whose files cannot be read are left out,
-    as are those that share a file with others (of a prepared store), which it does not tell apart.
+    They say nothing about a scan to those who do not have it. A scan of a prepared store has the print of the files
+    that it was prepared from. Left out are scans of older stores, which do not know it, scans whose files cannot be
+    read, and those that share a file with others, which it does not tell apart.
     """
     entries = list(entries)
     sharing = Counter((entry.images, entry.volume) for entry in entries)
     found = {}
     for entry in entries:
-        if sharing[entry.images, entry.volume] > 1:
+        if entry.known_print:
+            found[entry.key] = entry.known_print
+            continue
+        if not entry.files or sharing[entry.images, entry.volume] > 1:
             continue
         digest = hashlib.sha256(str(entry.volume).encode())
         try:

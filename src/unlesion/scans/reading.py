@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import lru_cache
 from os import PathLike
 from pathlib import Path
 
@@ -118,12 +119,30 @@ def read_mask(path: AnyPath, grid: Grid, *, what: str = "mask") -> NDArray[np.bo
 
 
 def has_marks(mask: AnyPath) -> bool | None:
-    """Whether a mask marks any voxel, wherever it lies; None where it cannot be read."""
+    """Whether a mask marks any voxel, wherever it lies; None where it cannot be read.
+
+    A file that has not changed since is not read again: a cohort asks when it is opened, a training once more, and a
+    benchmark opens its cohorts for every row.
+    """
+    path = Path(mask)
     try:
-        values, _ = read_array(Path(mask))
-    except BadInput:
+        if path.is_dir():
+            return _any_marks(path)
+        state = path.stat()
+        return _any_marks_of(path, state.st_ino, state.st_size, state.st_mtime_ns)
+    except (OSError, BadInput):
         return None
+
+
+def _any_marks(path: Path) -> bool:
+    values, _ = read_array(path)
     return bool((values > 0).any())
+
+
+@lru_cache(maxsize=100_000)
+def _any_marks_of(path: Path, *state: int) -> bool:
+    """As `_any_marks`, once for every state of a file."""
+    return _any_marks(path)
 
 
 def parse_spacing(text: str) -> tuple[float, ...]:
