@@ -3,6 +3,7 @@
     python benchmarks/contrast.py DDPM_RUN CDDPM_RUN MANIFEST --where source=lgg_flair --picture contrast.png
     python benchmarks/contrast.py DDPM_RUN CDDPM_RUN MANIFEST --levels 500   # both from the same noise level
     python benchmarks/contrast.py DDPM_RUN CDDPM_RUN MANIFEST --codes        # does the code or the noisy image tell?
+    python benchmarks/contrast.py DDPM_RUN CDDPM_RUN MANIFEST --powers       # contrasts that training showed
 
 The claim is that of Behrendt et al., arXiv 2312.04215: the divergence of `ddpm` is a multiple of that of `cddpm`. The
 ratio is that of the first run to each other one, above 1 where the first run is the worse one.
@@ -21,6 +22,9 @@ finite. "Per scan" is the mean over scans. Where scans are slices of a thousand 
 adds to such a divergence, and the 250 pixels that were added hold it down, so ratios come out nearer to 1. "Pooled", of
 the histograms of all scans together, hardly suffers from either. Intervals: 95 %, bootstrap over subjects; for ratios
 the same subjects for both runs. "Grey" is the mean of what is redrawn over the mean of the scan, all pixels together.
+
+With `--powers` the contrast is changed as `training.contrast=0.5` changes it: x becomes 0.5 (2 x) ** g with g 0.71, 1 or
+1.41, the ends of what training shows. The middle grey of tissue stays, so that these contrasts are known to the runs.
 
 With `--codes` every run of `cddpm` redraws the same noisy scan once more, told the code of the scan at its own contrast
 ("unscaled code"). If that is as near to the scan as its own code, the code says nothing of the contrast.
@@ -56,6 +60,7 @@ Floats = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 
 FACTORS = (0.5, 1.0, 2.0)
+POWERS = (0.71, 1.0, 1.41)
 BINS = 500
 # Pixels that every bin gets more.
 MORE = 0.5
@@ -112,9 +117,14 @@ class Histograms:
         runs: dict[str, Detector],
         *,
         codes: bool = False,
+        power: bool = False,
     ) -> None:
-        """One more scan, redrawn by all runs; with `codes` those of `cddpm` are told the unscaled code, too."""
-        scaled = prepared.images * np.float32(factor)
+        """One more scan, redrawn by all runs; with `codes` those of `cddpm` are told the unscaled code, too.
+
+        With `power` the factor is the power of grey values.
+        """
+        images, by = prepared.images, np.float32(factor)
+        scaled = np.float32(0.5) * (2 * images.clip(min=0)) ** by if power else images * by
         changed = replace(prepared, images=np.minimum(scaled, np.float32(CEILING)))
         pixels = np.broadcast_to(healthy[:, None], scaled.shape)
         # Before the factor the recipe cut, too.
@@ -172,9 +182,11 @@ def told(
     return healthy
 
 
-def measured(runs: dict[str, Detector], cohort: Cohort, *, codes: bool = False) -> dict[float, Histograms]:
+def measured(
+    runs: dict[str, Detector], cohort: Cohort, *, codes: bool = False, power: bool = False
+) -> dict[float, Histograms]:
     """Histograms by factor; a scan that cannot be used is named on standard error."""
-    found = {factor: Histograms() for factor in FACTORS}
+    found = {factor: Histograms() for factor in (POWERS if power else FACTORS)}
     recipe = next(iter(runs.values())).recipe
     for swept in sweep([entry for entry in cohort if outlined(entry)], recipe):
         if swept.scan is None or swept.prepared is None:
@@ -185,7 +197,7 @@ def measured(runs: dict[str, Detector], cohort: Cohort, *, codes: bool = False) 
             print(f"{swept.entry.key}: no healthy tissue", file=sys.stderr)
             continue
         for factor, histograms in found.items():
-            histograms.add(factor, swept.prepared, healthy, runs, codes=codes)
+            histograms.add(factor, swept.prepared, healthy, runs, codes=codes, power=power)
     if not all(histograms.scan for histograms in found.values()):
         raise BadInput(f"{cohort.name}: no test scan to measure on; choose others with --where")
     return found
@@ -213,7 +225,7 @@ def ratio(one: Callable[[Floats], Floats], other: Callable[[Floats], Floats]) ->
     return of_weights
 
 
-def table(found: dict[float, Histograms], runs: dict[str, Detector]) -> str:
+def table(found: dict[float, Histograms], runs: dict[str, Detector], *, power: bool = False) -> str:
     """A row per factor and run, in Markdown."""
     first = next(iter(runs))
     lines = [
@@ -229,7 +241,8 @@ def table(found: dict[float, Histograms], runs: dict[str, Detector]) -> str:
             ratios = [cell(ratio(way(first), way(name)), subjects) for way in ways]
             cells += ["", ""] if name == first else ratios
             cells.append(f"{histograms.drawn[name] / histograms.total:.2f}")
-            lines.append(f"| {factor:g}× | {100 * share:.1f} % | {name} | {' | '.join(cells)} |")
+            change = f"power {factor:g}" if power else f"{factor:g}×"
+            lines.append(f"| {change} | {100 * share:.1f} % | {name} | {' | '.join(cells)} |")
     one = found[1.0]
     lines += [
         "",
@@ -304,16 +317,17 @@ def main(words: list[str] | None = None) -> None:
     parser.add_argument(
         "--levels", nargs="+", type=int, default=[], help="noise levels instead of each run's own"
     )
+    parser.add_argument("--powers", action="store_true", help="bend grey values instead of scaling them")
     parser.add_argument("--codes", action="store_true", help="tell codes of the unscaled scans, too")
     parser.add_argument("--picture", type=Path, default=Path("contrast.png"), help="where the histograms go")
     given = parser.parse_args(words)
     try:
         runs = loaded(given.runs, tuple(given.levels))
         cohort = Cohort.open(given.manifest, where=given.where).select(split="test")
-        found = measured(runs, cohort, codes=given.codes)
+        found = measured(runs, cohort, codes=given.codes, power=given.powers)
     except BadInput as error:
         sys.exit(str(error))
-    print(table(found, runs))
+    print(table(found, runs, power=given.powers))
     picture(found, given.picture)
 
 

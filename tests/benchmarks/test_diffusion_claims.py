@@ -85,6 +85,17 @@ def test_lesions_and_what_the_ceiling_cuts_are_left_out(manifest: Path) -> None:
     assert np.array_equal(twice.scan[0], twice.redrawn["a"][0])
 
 
+def test_powers_are_those_of_training(manifest: Path) -> None:
+    prepared = load_recipe("slices", {"size": 32}).prepare(Cohort.open(manifest)[0].read())
+    painter = Painter(0.0)
+    contrast.Histograms().add(1.41, prepared, prepared.roi, {"a": painter}, power=True)
+    (seen,) = painter.seen
+    bent = torch.from_numpy(prepared.images[:1].copy())
+    torch_power = 0.5 * (2.0 * bent).pow(1.41)
+    np.testing.assert_allclose(seen.images[:1], torch_power.clamp(max=1.5).numpy(), rtol=1e-5)
+    assert [np.log2(power) for power in contrast.POWERS] == pytest.approx([-0.5, 0, 0.5], abs=0.01)
+
+
 def test_ratios_are_paired_over_subjects(manifest: Path) -> None:
     recipe = load_recipe("slices", {"size": 32})
     found = contrast.Histograms()
