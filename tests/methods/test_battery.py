@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from pydantic import ValidationError
 from safetensors.torch import load_file, save_file
 
 from tests.methods import toy
@@ -278,3 +279,41 @@ def test_two_stages_one_after_the_other() -> None:
     for key, value in frozen(network).items():
         assert torch.equal(value, seen[0][key]), key
     assert float(network.error_scale) == pytest.approx(0.1)  # type: ignore[arg-type]
+
+
+# Other values for every setting that training is said not to hang on: a method takes the first that is not its own.
+AT_DETECTION: dict[str, tuple[object, ...]] = {
+    "features": ("unit",),
+    "precision": ("bf16",),
+    "restoration": ("chain",),
+    "sampler": ("ddim", "one-step"),
+    "samples": (2,),
+    "smoothing": (3.0,),
+    "step_noise": ("coarse",),
+    "steps": (3,),
+    "strengths": ((0.5,),),
+    "t_test": ((1,),),
+}
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if get_method(name).Config.at_detection])
+def test_training_does_not_hang_on_settings_of_detection(name: str) -> None:
+    before = tiny(name).config
+    changed: dict[str, object] = {}
+    for setting in sorted(before.at_detection):
+        value = next(value for value in AT_DETECTION[setting] if value != getattr(before, setting))
+        try:
+            tiny(name, **{setting: value})
+        except ValidationError:
+            continue  # Methods of single steps take no other sampler.
+        changed[setting] = value
+    assert changed and before.at_detection - changed.keys() <= {"sampler"}
+    learnt = []
+    for settings in ({}, changed):
+        method = tiny(name, **settings)
+        network = built(method)
+        train(method, network, blob_batch(4), steps=2, per_step=4)
+        learnt.append(network.state_dict())
+    assert learnt[0].keys() == learnt[1].keys()
+    for key, value in learnt[0].items():
+        assert torch.equal(value, learnt[1][key]), key

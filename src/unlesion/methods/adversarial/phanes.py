@@ -66,6 +66,9 @@ class PhanesConfig(ReversedConfig):
         mask_level: what is above this after that blur is masked.
     """
 
+    # Where its inpainter paints in training hangs on the perceptual map.
+    at_detection: ClassVar[frozenset[str]] = frozenset({"samples"})
+
     inpainting: float = Field(0.4, gt=0, lt=1)
     generator_width: int = Field(64, ge=1)
     blocks: int = Field(8, ge=1)

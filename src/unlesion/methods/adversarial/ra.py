@@ -37,6 +37,8 @@ class ReversedConfig(IntrospectiveConfig):
             maps are then LPIPS, as published, and `features` is not used. The run keeps a copy of the weights.
     """
 
+    at_detection: ClassVar[frozenset[str]] = frozenset({"samples", "features", "smoothing"})
+
     norm: NormKind = "frozen"
     beta_rec: float = Field(0.5, ge=0)
     beta_neg: float = Field(128.0, ge=0)

@@ -54,6 +54,8 @@ class IntrospectiveConfig(ConditionedConfig):
         samples: images drawn from each code's distribution at detection and averaged; 0 draws from its mean.
     """
 
+    at_detection: ClassVar[frozenset[str]] = frozenset({"samples"})
+
     widths: tuple[int, ...] = Field((64, 128, 256, 512, 512), min_length=2)
     latent: int = Field(128, ge=1)
     norm: NormKind = "batch"

@@ -58,6 +58,8 @@ class DisyreConfig(ConditionedConfig):
         clip_norm: largest norm of the gradient.
     """
 
+    at_detection: ClassVar[frozenset[str]] = frozenset({"restoration", "steps", "strengths"})
+
     network: Literal["told", "diffusion"] = "told"
     widths: tuple[int, ...] = Field((32, 64, 128, 256), min_length=2)
     width: int = Field(32, ge=8, multiple_of=4)

@@ -34,6 +34,8 @@ class VariationalConfig(BackboneConfig, ConditionedConfig):
         smoothing: Gaussian blur of the gradient maps, in pixels.
     """
 
+    at_detection: ClassVar[frozenset[str]] = frozenset({"samples", "smoothing"})
+
     dropout: float = Field(0.1, ge=0, lt=1)
     reconstruction: Literal["l1", "l2"] = "l1"
     beta: float = Field(1.0, ge=0)
