@@ -62,7 +62,9 @@ def draw(found: Mapping[str, Mapping[int, Mapping[str, Any]]], path: Path) -> No
         axes.minorticks_off()
         axes.set_xlabel("minutes of one core")
         axes.set_title(title, fontsize=10)
-    figure.legend(*figure.axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=2, frameon=False)
+    figure.legend(
+        *figure.axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=2, frameon=False
+    )
     with whole_file(path) as partial:
         figure.savefig(partial, format="svg", metadata={"Date": None})
 
