@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from unlesion.files import whole_file, write_text
+from unlesion.report.bench_columns import ranking_of, shows
 
 # Column -> path in metrics.json. A metric gives three columns: value, lower and upper end.
 METRICS = {
@@ -30,9 +31,6 @@ METRICS = {
     "shared_image_auroc": ("shared", "image", "auroc"),
     "shared_image_auroc_within": ("shared", "image", "auroc_within_modality"),
 }
-
-# The first that a cohort has ranks its rows: there may be no masks, and several modalities.
-RANKING = ("voxel_ap", "image_auroc_within", "image_auroc")
 
 FIRST = ("cohort", "method", "preset", "seed", "status", "sign", "steps", "train_minutes")
 VERSUS = ("versus_metric", "versus_reference", "versus_lo", "versus_hi", "versus_p", "versus_note")
@@ -80,7 +78,7 @@ def markdown(rows: Sequence[Mapping[str, Any]], *, command: str) -> str:
     for cohort in dict.fromkeys(row["cohort"] for row in rows):
         mine = [row for row in rows if row["cohort"] == cohort]
         mine.sort(key=_rank(mine))
-        columns = [name for name in shown if any(_shows(row, name) for row in mine)]
+        columns = [name for name in shown if any(shows(row, name) for row in mine)]
         versus = list(dict.fromkeys(row["versus_metric"] for row in mine if row.get("versus_metric")))
         heads = ["method", "preset", "seed", "steps", "sign", *(shown[name] for name in columns)]
         heads += [f"{' or '.join(versus)} minus reference (paired)"] if versus else []
@@ -119,15 +117,9 @@ def write_markdown(rows: Sequence[Mapping[str, Any]], path: Path, *, command: st
     write_text(path, "# Leaderboard\n\n" + markdown(rows, command=command))
 
 
-def _shows(row: Mapping[str, Any], name: str) -> bool:
-    """Whether a row needs the column: of two image AUROCs, that within modalities is the one to read."""
-    within = name == "image_auroc" and row.get("image_auroc_within") is not None
-    return row.get(name) is not None and not within
-
-
 def _rank(rows: Sequence[Mapping[str, Any]]) -> Callable[[Mapping[str, Any]], tuple[float, str]]:
     """What sorts the rows of a cohort: best first by one metric, those without it last."""
-    by = next((name for name in RANKING if any(row.get(name) is not None for row in rows)), "")
+    by = ranking_of(rows)
 
     def key(row: Mapping[str, Any]) -> tuple[float, str]:
         return (1.0 if row.get(by) is None else -float(row[by])), str(row["method"])

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from unlesion.report.bench_columns import RANKING, ranking_of, shows
 from unlesion.report.curves import intervals
 from unlesion.report.files import read_rows, real
 from unlesion.report.numbers import plain
@@ -35,13 +36,6 @@ COLUMNS = (
     ("twin_gain", "healing", "1 is the true healthy twin, 0 is doing nothing"),
 )
 
-# The first that a cohort has ranks its rows: there may be no masks, and several modalities.
-RANKING = {
-    "voxel_ap": "voxel AP",
-    "image_auroc_within": "image AUROC within modality",
-    "image_auroc": "image AUROC",
-}
-
 
 def write_bench_page(path: Path, *, rows: Sequence[Mapping[str, str]], commands: Sequence[str] = ()) -> Path:
     """Write the page of a benchmark.
@@ -63,7 +57,7 @@ def write_bench_page(path: Path, *, rows: Sequence[Mapping[str, str]], commands:
             _cohort(name, [row for row in rows if (row.get("cohort") or "") == name]) for name in cohorts
         ],
         meanings=[
-            (name, words) for column, name, words in COLUMNS if any(_shows(row, column) for row in rows)
+            (name, words) for column, name, words in COLUMNS if any(shows(row, column) for row in rows)
         ],
         failed=[(_name(row), row.get("cohort") or "", row.get("problem") or "") for row in failed],
         commands=list(commands),
@@ -79,15 +73,12 @@ def bench_files(folder: Path) -> dict[str, Any]:
 
 def _cohort(name: str, rows: Sequence[Mapping[str, str]]) -> dict[str, Any]:
     done = [row for row in rows if row.get("status") in ("done", None)]
-    ranking = next(
-        (column for column in RANKING if any(real(row.get(column)) is not None for row in done)),
-        "image_auroc",
-    )
+    ranking = ranking_of(done)
     done.sort(
         key=lambda row: (-(value if (value := real(row.get(ranking))) is not None else -1.0), _name(row))
     )
     several = len({row.get("seed") for row in done}) > 1
-    columns = [(column, title) for column, title, _ in COLUMNS if any(_shows(row, column) for row in done)]
+    columns = [(column, title) for column, title, _ in COLUMNS if any(shows(row, column) for row in done)]
     reference = _mean([real(row.get("voxel_prevalence")) for row in done]) if ranking == "voxel_ap" else 0.5
     versus = any(row.get("versus_reference") for row in done)
     return {
@@ -119,12 +110,6 @@ def _cohort(name: str, rows: Sequence[Mapping[str, str]]) -> dict[str, Any]:
         + ", with 95 % intervals by bootstrap over subjects; overlapping intervals do not mean that two "
         "methods are equal, the paired difference says that.",
     }
-
-
-def _shows(row: Mapping[str, str], column: str) -> bool:
-    """Whether a row needs the column: of two image AUROCs, that within modalities is the one to read."""
-    within = column == "image_auroc" and row.get("image_auroc_within")
-    return bool(row.get(column)) and not within
 
 
 def _name(row: Mapping[str, str]) -> str:
