@@ -72,4 +72,7 @@ def draw(found: Mapping[str, Mapping[int, Mapping[str, Any]]], path: Path) -> No
 if __name__ == "__main__":
     if len(sys.argv) != 3:
         sys.exit("give: FOLDER OF ROWS, OUT.svg")
-    draw(rows_of(Path(sys.argv[1])), Path(sys.argv[2]))
+    rows = rows_of(Path(sys.argv[1]))
+    if not all(rows.values()):
+        sys.exit(f"{sys.argv[1]}: no rows called ra-N and plain-N; run benchmarks/budgets.yaml first")
+    draw(rows, Path(sys.argv[2]))

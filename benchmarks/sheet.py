@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import math
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
@@ -22,6 +23,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from unlesion.detector import Detector
+from unlesion.errors import BadInput
 from unlesion.report.cutting import cut_case
 from unlesion.report.gallery import GalleryCase
 from unlesion.report.tiles import contour_tile, font, grey_tile, map_tile, tile_size
@@ -64,7 +66,8 @@ def _spread(length: int, count: int) -> list[int]:
 def cases_of(entry: Entry, runs: Sequence[Detector]) -> list[GalleryCase]:
     """One case a run, all of the same slice."""
     scan = entry.read()
-    assert scan.lesions is not None
+    if scan.lesions is None:
+        raise BadInput(f"{entry.key}: no lesion mask; choose scans that have one with --where")
     at = int(np.argmax(scan.lesions.sum(axis=(0, 1))))
     window = (0.0, float(np.percentile(scan.voxels[0][scan.voxels[0] > 0], 99.5)))
     cases = []
@@ -120,9 +123,9 @@ def draw(shown: Sequence[tuple[Entry, float]], folders: Sequence[Path], show: Sh
     return picture
 
 
-def main() -> None:
+def main(words: list[str] | None = None) -> None:
     """See the top of this file."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("manifest", type=Path)
     parser.add_argument("picture", type=Path)
     parser.add_argument("runs", type=Path, nargs="+")
@@ -130,13 +133,17 @@ def main() -> None:
     parser.add_argument("--both", action="store_true")
     parser.add_argument("--scans", type=int)
     parser.add_argument("--where", action="append", default=[])
-    given = parser.parse_args()
+    given = parser.parse_args(words)
     show: Show = "both" if given.both else "healthy" if given.healthy else "maps"
-    shown = typical(Cohort.open(given.manifest, where=given.where), given.scans)
-    if not shown:
-        parser.error(f"{given.manifest}: no anomalous scan in split test")
+    try:
+        shown = typical(Cohort.open(given.manifest, where=given.where), given.scans)
+        if not shown:
+            raise BadInput(f"{given.manifest}: no anomalous scan in split test; choose others with --where")
+        sheet = draw(shown, given.runs, show)
+    except BadInput as error:
+        sys.exit(str(error))
     given.picture.parent.mkdir(parents=True, exist_ok=True)
-    draw(shown, given.runs, show).save(given.picture, optimize=True)
+    sheet.save(given.picture, optimize=True)
 
 
 if __name__ == "__main__":

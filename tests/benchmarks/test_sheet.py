@@ -37,3 +37,10 @@ def test_so_many_scans_from_small_lesions_to_large(cohort: Cohort) -> None:
 def test_no_more_than_there_are(cohort: Cohort) -> None:
     assert len(sheet.typical(cohort, 100)) == 10
     assert [size for _, size in sheet.typical(cohort, 1)] == [3.0]
+
+
+def test_without_an_anomalous_scan_it_says_what_to_do(cohort: Cohort, tmp_path: Path) -> None:
+    words = [str(tmp_path / "manifest.csv"), str(tmp_path / "out.png"), "run", "--where", "label=healthy"]
+    with pytest.raises(SystemExit, match="no anomalous scan in split test"):
+        sheet.main(words)
+    assert not (tmp_path / "out.png").exists()
