@@ -233,3 +233,23 @@ def test_levels_are_asked_of_one_run(
         assert drawn.width == 5 * (levels.SIDE + levels.GAP)
     with pytest.raises(SystemExit, match="give whole numbers"):
         levels.main([*words[:4], "--levels", "a"])
+
+
+@pytest.mark.slow
+def test_the_sheet_has_a_row_a_run(manifest: Path, runs: dict[str, Path], tmp_path: Path) -> None:
+    sheet = script("sheet")
+    words = [str(manifest), str(tmp_path / "both.png"), *map(str, runs.values())]
+    sheet.main([*words, "--both", "--scans", "2"])
+    both = Image.open(tmp_path / "both.png").convert("RGB")
+    sheet.main([words[0], str(tmp_path / "maps.png"), *words[2:], "--scans", "2"])
+    maps = Image.open(tmp_path / "maps.png")
+    assert both.height == maps.height and both.width > maps.width
+    # Two rows of runs below that of the scans, each with a drawn image and a map for both scans.
+    pitch = (both.width - sheet.LEFT) // 2
+    for row in (1, 2):
+        for column in range(2):
+            for place in range(2):
+                left = sheet.LEFT + column * pitch + place * (sheet.SIDE + sheet.GAP)
+                top = sheet.TOP + row * (sheet.SIDE + sheet.GAP)
+                tile = np.asarray(both.crop((left, top, left + sheet.SIDE, top + sheet.SIDE)))
+                assert len(np.unique(tile)) > 10
