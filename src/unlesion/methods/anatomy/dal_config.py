@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field
 
@@ -50,6 +50,8 @@ class DALConfig(CorruptionConfig):
         restoring_rate: of Adam in the second stage.
         clip_norm: largest norm of a gradient.
     """
+
+    at_detection: ClassVar[frozenset[str]] = frozenset({"fusion"})
 
     tissues: int = Field(3, ge=2, le=8)
     subclasses: int = Field(3, ge=1, le=8)
