@@ -104,11 +104,14 @@ class Cohort:
         )
         return replace(self, entries=kept)
 
-    def with_splits(self) -> Cohort:
-        """This cohort, split 80 / 20 into train and val by subject if it has no splits of its own."""
+    def with_splits(self, *, test: bool = False) -> Cohort:
+        """This cohort, split 80 / 20 into train and val by subject if it has no splits of its own.
+
+        With `test` 60 / 20 / 20 into train, val and test.
+        """
         if any(entry.split for entry in self.entries):
             return self
-        splits = split_by_subject([entry.subject for entry in self.entries])
+        splits = split_by_subject([entry.subject for entry in self.entries], test=test)
         return replace(
             self, entries=tuple(replace(entry, split=splits[entry.subject]) for entry in self.entries)
         )
