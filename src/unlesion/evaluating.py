@@ -130,7 +130,7 @@ def evaluated(
         pathology=entry.pathology,
         columns=entry.columns,
         maps=dict(detector.maps(scan, prepared, evidence)),
-        roi=roi_of(scan, prepared),
+        roi=scan.judged(roi_of(scan, prepared)),
         lesions=scan.lesions,
         image=scan.voxels,
         healthy=healthy,

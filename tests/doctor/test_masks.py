@@ -62,3 +62,17 @@ def test_places_of_masks(cohort: Planted) -> None:
     assert _keys(sick)[0] in found["mask.outside-image"].where
     assert found["mask.fills-image"].where == (_keys(sick)[1],)
     assert found["mask.outside-roi"].where == (_keys(sick)[2],)
+
+
+def test_classes_that_are_no_lesion(cohort: Planted) -> None:
+    sick = cohort.of("test", "anomalous")
+    classes = np.zeros((48, 48), np.uint8)
+    classes[20:24, 20:24], classes[24:28, 20:24] = 1, 2
+    for row in cohort.rows:
+        row["mask_values"] = ""
+    for row, values in zip(sick, ("1", "4"), strict=False):
+        cohort.save(row["mask_path"], classes)
+        row["mask_values"] = values
+    found = cohort.examine()
+    assert "mask.not-binary" not in found
+    assert found["mask.empty"].where == (_keys(sick)[1],)

@@ -213,6 +213,17 @@ def test_one_subject_goes_to_train_or_val_whole(save_manifest):
     assert len({entry.split for entry in Cohort.open(save_manifest(rows)).with_splits()}) == 1
 
 
+@pytest.mark.parametrize("count", [3, 4, 200])
+def test_a_third_split_comes_out_of_those_that_learn(save_manifest, count):
+    manifest = save_manifest([row(f"{n}.png") for n in range(count)])
+    two = {entry.subject: entry.split for entry in Cohort.open(manifest).with_splits()}
+    three = {entry.subject: entry.split for entry in Cohort.open(manifest).with_splits(test=True)}
+    assert set(three.values()) == {"train", "val", "test"}
+    assert {name for name in two if two[name] == "val"} == {name for name in three if three[name] == "val"}
+    if count == 200:
+        assert 25 < sum(split == "test" for split in three.values()) < 55
+
+
 def test_own_splits_stay(two_sources):
     cohort = Cohort.open(two_sources)
     assert cohort.with_splits() is cohort

@@ -190,7 +190,11 @@ class Bench:
             tell=self.tell,
             source_words=[
                 cell.cohort.path,
-                *cohort_options(where=cell.cohort.where, channels=",".join(cell.cohort.channels) or None),
+                *cohort_options(
+                    root=cell.cohort.root,
+                    where=cell.cohort.where,
+                    channels=",".join(cell.cohort.channels) or None,
+                ),
             ],
         )
 

@@ -13,6 +13,7 @@ from unlesion.methods.base import InputSpec
 from unlesion.methods.registry import get_method, preset_settings
 from unlesion.prepare import Recipe, choose_recipe, is_store, load_recipe
 from unlesion.scans import Cohort
+from unlesion.scans.datasets import is_dataset
 from unlesion.scoring import ScoringConfig
 from unlesion.settings import merged, nested, parse_settings, validated
 from unlesion.training.config import TrainingConfig
@@ -136,20 +137,31 @@ def learns_alike(run: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
 
 
 def _cohorts(spec: CohortSpec, folder: Path) -> tuple[Cohort, Cohort]:
-    path = _unprepared(spec.path, folder)
-    learn = Cohort.open(path, where=spec.where, channels=spec.channels).with_splits()
-    test_path = path if spec.test_path is None else _unprepared(spec.test_path, folder)
+    path, root = _place(spec.path, spec.root, folder)
+    learn = Cohort.open(path, root=root, where=spec.where, channels=spec.channels).with_splits()
+    test_path, test_root = path, root
+    if spec.test_path is not None:
+        test_path, test_root = _place(spec.test_path, spec.test_root, folder)
+    elif spec.test_root is not None:
+        raise BadInput(
+            f"cohort {spec.name}: test_root without test_path; name the public dataset that lies there"
+        )
     test_where = spec.test_where
     if test_where is None:
         test_where = spec.where if spec.test_path is None else ()
-    test = Cohort.open(test_path, where=test_where, channels=spec.channels)
-    return learn, test.select(split=spec.test_split.split(","))
+    test = Cohort.open(test_path, root=test_root, where=test_where, channels=spec.channels)
+    return learn, test if spec.test_split == "all" else test.select(split=spec.test_split.split(","))
 
 
-def _unprepared(text: str, folder: Path) -> Path:
+def _place(text: str, root: str | None, folder: Path) -> tuple[Path, Path | None]:
+    """A manifest or folder; or the name of a public dataset and where that lies."""
+    if root is not None:
+        return Path(text), resolve(root, folder)
+    if is_dataset(text) and not resolve(text, folder).exists():
+        return Path(text), None
     path = resolve(text, folder)
     if is_store(path):
         raise BadInput(
             f"{path}: a prepared store; a benchmark prepares on its own, give the manifest or folder"
         )
-    return path
+    return path, None

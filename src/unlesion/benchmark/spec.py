@@ -44,12 +44,14 @@ class CohortSpec(_Part):
 
     Attributes:
         name: how the leaderboard calls it.
-        path: manifest or folder; `${VARIABLE}` and `${VARIABLE:-default}` are filled in from the
+        path: manifest or folder, or the name of a public dataset that lies in `root`; `${VARIABLE}` and `${VARIABLE:-default}` are filled in from the
             environment, other relative paths are relative to the spec file.
+        root: the folder of a public dataset, written like a path.
         where: conditions on the rows that are learnt from.
-        test_path: what is tested on, by default `path`.
+        test_path: what is tested on, by default `path` in `root`.
+        test_root: the folder of a public dataset that `test_path` names.
         test_where: conditions on the rows that are tested on; by default the same, or none with a `test_path`.
-        test_split: splits that are tested on.
+        test_split: splits that are tested on, or "all": public datasets have none.
         channels: modalities that are joined.
         recipe: name or file; chosen from the cohort if left out.
         set: settings for this cohort, after the grid's and before the method's.
@@ -57,8 +59,10 @@ class CohortSpec(_Part):
 
     name: str
     path: str
+    root: str | None = None
     where: tuple[str, ...] = ()
     test_path: str | None = None
+    test_root: str | None = None
     test_where: tuple[str, ...] | None = None
     test_split: str = "test"
     channels: tuple[str, ...] = ()
@@ -67,7 +71,7 @@ class CohortSpec(_Part):
 
     def learns_like(self, other: CohortSpec) -> bool:
         """Whether both learn from the same, so that one training serves both."""
-        mine, theirs = ((c.path, c.where, c.channels, c.recipe, c.set) for c in (self, other))
+        mine, theirs = ((c.path, c.root, c.where, c.channels, c.recipe, c.set) for c in (self, other))
         return mine == theirs
 
 

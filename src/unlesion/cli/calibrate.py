@@ -17,6 +17,7 @@ from unlesion.cli.options import (
     Jobs,
     Out,
     Quiet,
+    Root,
     Set,
     Volume,
     Where,
@@ -40,6 +41,7 @@ def command(
     run: Annotated[Path, typer.Argument(help="A run of `unlesion train`.")],
     cohort: Annotated[Path, typer.Argument(help="Healthy scans of one's own site.")],
     out: Out,
+    root: Root = None,
     where: Where = None,
     channels: Channels = None,
     volume: Volume = None,
@@ -72,7 +74,9 @@ def command(
         raise BadInput(
             f"scoring.scan={scan}: {detector.method.name} gives no distribution of codes; use scoring.scan=map"
         )
-    opened = open_cohort(cohort, where=where, channels=channels, volume=volume).select(label="healthy")
+    opened = open_cohort(cohort, root=root, where=where, channels=channels, volume=volume).select(
+        label="healthy"
+    )
     if len(opened) == 0:
         raise BadInput(f"{cohort}: no healthy scans to calibrate on; check the column label and --where")
     # A log alone is what an earlier call left that came to nothing.
@@ -100,7 +104,7 @@ def command(
     used = calibrations["native"].n_subjects
     # Settings of an earlier calibration hold on.
     said = {**detector.record.get("calibrated_on", {}).get("settings", {}), **_by_name(set_ or [])}
-    options = cohort_options(where=where, channels=channels, volume=volume)
+    options = cohort_options(root=root, where=where, channels=channels, volume=volume)
     options += [word for name, value in said.items() for word in ("--set", f"{name}={value}")]
     calibrated = detector.with_calibration(calibrations)
     met = {**detector.record.get("met", {}), "calibrated": as_recorded(prints)}

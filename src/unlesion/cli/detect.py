@@ -17,6 +17,7 @@ from unlesion.cli.options import (
     Jobs,
     Out,
     Quiet,
+    Root,
     Volume,
     Where,
     open_cohort,
@@ -55,6 +56,7 @@ def command(
         float,
         typer.Option("--rate", help="Healthy voxels above the lesion threshold: 0.001, 0.005, 0.01 or 0.05."),
     ] = 0.01,
+    root: Root = None,
     where: Where = None,
     channels: Channels = None,
     volume: Volume = None,
@@ -81,7 +83,9 @@ def command(
         )
     if alpha is not None and calibration is not None:
         calibration.check_alpha(alpha)
-    cohorts = [open_cohort(source, where=where, channels=channels, volume=volume) for source in scans]
+    cohorts = [
+        open_cohort(source, root=root, where=where, channels=channels, volume=volume) for source in scans
+    ]
     # What an earlier call wrote into a folder of scans is no scan.
     entries = [entry for cohort in cohorts for entry in cohort if not _is_result(entry)]
     keys = [entry.key for entry in entries]

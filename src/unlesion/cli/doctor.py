@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from unlesion.cli.console import Console
-from unlesion.cli.options import Channels, Jobs, Quiet, Volume, Where, split_words, workers
+from unlesion.cli.options import Channels, Jobs, Quiet, Root, Volume, Where, split_words, workers
 
 if TYPE_CHECKING:
     from unlesion.doctor import Examined
@@ -22,12 +22,13 @@ FEW = 40
 
 
 def command(
-    what: Annotated[Path, typer.Argument(help="A cohort, a run or a scan.")],
+    what: Annotated[Path, typer.Argument(help="A cohort, a run or a scan, or the name of a public dataset.")],
     as_json: Annotated[bool, typer.Option("--json", help="For programs: a list of findings.")] = False,
     out: Annotated[
         Path | None,
         typer.Option("--out", help="Folder for doctor.json: findings and all trivial predictors."),
     ] = None,
+    root: Root = None,
     where: Where = None,
     channels: Channels = None,
     volume: Volume = None,
@@ -38,24 +39,26 @@ def command(
     from unlesion.doctor import examine_cohort, examine_run
 
     console = Console(quiet=quiet, out=out)
-    if _is_run(what):
+    if root is None and _is_run(what):
         examined = examine_run(what)
     else:
-        with workers(jobs if _is_large(what) else 1) as executor:
+        with workers(jobs if root is not None or _is_large(what) else 1) as executor:
             examined = examine_cohort(
                 what,
+                root=root,
                 where=where or (),
                 channels=split_words(channels),
                 volume=volume,
                 executor=executor,
                 bars=console.bars,
             )
+    name = str(what) if root is None else f"{what} in {root}"
     if out is not None:
-        _write(examined, what, out)
+        _write(examined, name, out)
     if as_json:
         typer.echo(json.dumps([finding.to_json() for finding in examined.findings], indent=2))
     else:
-        _show(examined, str(what))
+        _show(examined, name)
     if any(finding.level == "error" for finding in examined.findings):
         raise typer.Exit(2)
 
@@ -75,7 +78,7 @@ def _is_large(what: Path) -> bool:
         return sum(1 for _ in stream) > FEW
 
 
-def _write(examined: Examined, what: Path, out: Path) -> None:
+def _write(examined: Examined, what: str, out: Path) -> None:
     from unlesion import __version__
     from unlesion.files import write_json
 
@@ -84,7 +87,7 @@ def _write(examined: Examined, what: Path, out: Path) -> None:
         {
             "notice": NOTICE,
             "unlesion": __version__,
-            "what": str(what),
+            "what": what,
             "scans": examined.scans,
             "findings": [finding.to_json() for finding in examined.findings],
             "confounds": [row.to_json() for row in examined.confounds],

@@ -16,6 +16,7 @@ from unlesion.cli.options import (
     Jobs,
     Out,
     Quiet,
+    Root,
     Volume,
     Where,
     open_cohort,
@@ -43,6 +44,7 @@ def command(
     split: Annotated[
         str, typer.Option("--split", help="Splits to evaluate on, by commas, or 'all'.")
     ] = DEFAULT,
+    root: Root = None,
     where: Where = None,
     channels: Channels = None,
     volume: Volume = None,
@@ -53,7 +55,7 @@ def command(
     """Measure maps against annotated lesions; writes metrics.json, scans.csv and report.html."""
     from unlesion.report import build_report
 
-    opened = open_cohort(cohort, where=where, channels=channels, volume=volume)
+    opened = open_cohort(cohort, root=root, where=where, channels=channels, volume=volume)
     console = Console(quiet=quiet, out=out)
     for warning in opened.warnings:
         console.warn(warning)
@@ -61,7 +63,7 @@ def command(
     from unlesion.training import cohort_options
 
     failures = Failures(console.warn)
-    options = cohort_options(where=where, channels=channels, volume=volume)
+    options = cohort_options(root=root, where=where, channels=channels, volume=volume)
     if (what / "detector.json").exists():
         from unlesion.detector import Detector
 

@@ -25,6 +25,14 @@ Where = Annotated[
         "--where", metavar="COL=A,B", help="Only rows with these values; OR inside one, AND across repeats."
     ),
 ]
+Root = Annotated[
+    Path | None,
+    typer.Option(
+        "--root",
+        metavar="FOLDER",
+        help="Where a public dataset lies, if COHORT is the name of one (such as ixi).",
+    ),
+]
 Channels = Annotated[
     str | None,
     typer.Option(
@@ -66,13 +74,18 @@ def split_words(text: str | None) -> tuple[str, ...]:
 
 
 def open_cohort(
-    source: Path, *, where: list[str] | None = None, channels: str | None = None, volume: int | None = None
+    source: Path,
+    *,
+    root: Path | None = None,
+    where: list[str] | None = None,
+    channels: str | None = None,
+    volume: int | None = None,
 ) -> Cohort:
-    """Open a manifest, a folder (of images, DICOM, BIDS), an image or a prepared store as a cohort."""
+    """Open a manifest, a folder (of images, DICOM, BIDS), an image, a prepared store or a public dataset as a cohort."""
     from unlesion.prepare import is_store, store_cohort
     from unlesion.scans import Cohort
 
-    if is_store(source):
+    if root is None and is_store(source):
         if channels:
             raise BadInput(
                 f"--channels {channels}: {source} is a prepared store; join channels when preparing it"
@@ -82,7 +95,7 @@ def open_cohort(
                 f"--volume {volume}: {source} is a prepared store; choose the volume when preparing it"
             )
         return store_cohort(source, where=where or ())
-    return Cohort.open(source, where=where or (), channels=split_words(channels), volume=volume)
+    return Cohort.open(source, root=root, where=where or (), channels=split_words(channels), volume=volume)
 
 
 def pick_device(wanted: str) -> str:

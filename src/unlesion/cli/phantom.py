@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from unlesion.cli.console import Console
-from unlesion.cli.options import Jobs, Out, Quiet, Seed, Where, open_cohort, split_words, workers
+from unlesion.cli.options import Jobs, Out, Quiet, Root, Seed, Where, open_cohort, split_words, workers
 from unlesion.errors import BadInput, UnlesionError
 from unlesion.wording import count
 
@@ -34,6 +34,7 @@ def command(
             "--on", metavar="COHORT", help="Implant lesions into healthy test and val scans of a cohort."
         ),
     ] = None,
+    root: Root = None,
     where: Where = None,
     pathologies: Annotated[
         str | None,
@@ -63,15 +64,15 @@ def command(
     names = split_words(pathologies)
     chosen = Sizes.parse(sizes) if sizes else None
     if on is None:
-        if where or per_scan:
-            raise BadInput("--where and --per-scan need --on COHORT, the scans to implant into")
+        if where or per_scan or root:
+            raise BadInput("--where, --root and --per-scan need --on COHORT, the scans to implant into")
         _virtual(out, n or 100, split_words(modality), grid, names, chosen, seed, jobs, quiet)
         return
     if n is not None or modality is not None or grid:
         raise BadInput(
             "--n, --modality and --grid are for virtual cohorts; with --on choose scans by --where"
         )
-    _implant(on, out, where, names, chosen, per_scan, seed, jobs, quiet)
+    _implant(on, root, out, where, names, chosen, per_scan, seed, jobs, quiet)
 
 
 def _virtual(
@@ -106,6 +107,7 @@ def _virtual(
 
 def _implant(
     on: Path,
+    root: Path | None,
     out: Path,
     where: list[str] | None,
     names: tuple[str, ...],
@@ -117,7 +119,7 @@ def _implant(
 ) -> None:
     from unlesion.phantom.implant import write_implants
 
-    cohort = open_cohort(on, where=where)
+    cohort = open_cohort(on, root=root, where=where)
     console = Console(quiet=quiet, out=out)
     for warning in cohort.warnings:
         console.warn(warning)

@@ -8,16 +8,17 @@ from typing import Annotated
 import typer
 
 from unlesion.cli.console import Console
-from unlesion.cli.options import Channels, Jobs, Out, Quiet, Set, Volume, Where, open_cohort, workers
+from unlesion.cli.options import Channels, Jobs, Out, Quiet, Root, Set, Volume, Where, open_cohort, workers
 from unlesion.errors import BadInput
 from unlesion.progress import counted
 from unlesion.wording import count
 
 
 def command(
-    cohort: Annotated[Path, typer.Argument(help="Manifest, folder or image.")],
+    cohort: Annotated[Path, typer.Argument(help="Manifest, folder, image, or name of a public dataset.")],
     out: Out,
     recipe: Annotated[str | None, typer.Option("--recipe", help="Name or file; chosen if left out.")] = None,
+    root: Root = None,
     where: Where = None,
     channels: Channels = None,
     volume: Volume = None,
@@ -36,7 +37,7 @@ def command(
     idle = [room for room in settings if room != "recipe" and settings[room]]
     if idle:
         raise BadInput(f"--set {idle[0]}.…: prepare takes recipe settings only")
-    opened = open_cohort(cohort, where=where, channels=channels, volume=volume).with_splits()
+    opened = open_cohort(cohort, root=root, where=where, channels=channels, volume=volume).with_splits()
     chosen = load_recipe(recipe or choose_recipe(opened).name, settings["recipe"])
     if not overwrite:
         refuse_other_store(out, opened, chosen)

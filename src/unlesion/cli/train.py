@@ -14,6 +14,7 @@ from unlesion.cli.options import (
     Jobs,
     Out,
     Quiet,
+    Root,
     Seed,
     Set,
     Volume,
@@ -29,7 +30,9 @@ if TYPE_CHECKING:
 
 
 def command(
-    cohort: Annotated[Path, typer.Argument(help="Manifest, folder or prepared store.")],
+    cohort: Annotated[
+        Path, typer.Argument(help="Manifest, folder, prepared store, or name of a public dataset.")
+    ],
     out: Out,
     method: Annotated[str, typer.Option("--method", help="See `unlesion methods`.")],
     recipe: Annotated[str | None, typer.Option("--recipe", help="Name or file; chosen if left out.")] = None,
@@ -49,6 +52,7 @@ def command(
         ),
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with an interrupted run.")] = False,
+    root: Root = None,
     where: Where = None,
     channels: Channels = None,
     volume: Volume = None,
@@ -66,7 +70,7 @@ def command(
     preset_settings(get_method(method), preset)
     if minutes is not None and minutes <= 0:
         raise BadInput(f"--minutes {minutes}: give a number above 0")
-    opened = open_cohort(cohort, where=where, channels=channels, volume=volume)
+    opened = open_cohort(cohort, root=root, where=where, channels=channels, volume=volume)
     console = Console(quiet=quiet, out=out)
     for warning in opened.warnings:
         console.warn(warning)
@@ -86,14 +90,17 @@ def command(
             seed=seed,
             settings=settings,
             resume=resume,
-            store=stored(cohort),
+            store=stored(cohort) if root is None else None,
             executor=executor,
             bars=console.bars,
             device=pick_device(device),
             tell=console.tell,
             warn=console.warn,
             weights=weights,
-            source_words=[str(cohort), *cohort_options(where=where, channels=channels, volume=volume)],
+            source_words=[
+                str(cohort),
+                *cohort_options(root=root, where=where, channels=channels, volume=volume),
+            ],
         )
     if nothing_to_do:
         return

@@ -41,6 +41,7 @@ class Examined:
 def examine_cohort(
     source: Path,
     *,
+    root: Path | None = None,
     where: Sequence[str] = (),
     channels: Sequence[str] = (),
     volume: int | None = None,
@@ -51,6 +52,7 @@ def examine_cohort(
 
     Args:
         source: what to look at.
+        root: where it lies, if `source` is the name of a public dataset.
         where: conditions on columns, as everywhere.
         channels: modalities joined into one scan.
         volume: which volume of 4-D files.
@@ -61,7 +63,7 @@ def examine_cohort(
         BadInput: nothing of it can be opened.
         UnlesionError: a worker process died.
     """
-    opened = open_leniently(source, where=where, channels=channels, volume=volume)
+    opened = open_leniently(source, root=root, where=where, channels=channels, volume=volume)
     seen = []
     with bars("look", len(opened.entries)) as advance:
         for one in _looks(opened.entries, executor):

@@ -28,14 +28,19 @@ class Opened:
 
 
 def open_leniently(
-    source: Path, *, where: Sequence[str] = (), channels: Sequence[str] = (), volume: int | None = None
+    source: Path,
+    *,
+    root: Path | None = None,
+    where: Sequence[str] = (),
+    channels: Sequence[str] = (),
+    volume: int | None = None,
 ) -> Opened:
     """Open a cohort as every verb does; if that is refused, open what can be opened of its manifest.
 
     Raises:
         BadInput: nothing of it can be opened.
     """
-    if is_store(source):
+    if root is None and is_store(source):
         if channels:
             raise BadInput(
                 f"--channels {','.join(channels)}: {source} is a prepared store; join channels when preparing it"
@@ -43,10 +48,10 @@ def open_leniently(
         cohort = store_cohort(source, where=where)
         return Opened(entries=cohort.entries, findings=_notes(cohort.warnings))
     try:
-        cohort = Cohort.open(source, where=where, channels=channels, volume=volume)
+        cohort = Cohort.open(source, root=root, where=where, channels=channels, volume=volume)
     except BadInput as error:
         manifest = source / "manifest.csv" if source.is_dir() else source
-        if manifest.suffix.lower() != ".csv" or not manifest.is_file():
+        if root is not None or manifest.suffix.lower() != ".csv" or not manifest.is_file():
             raise
         return _row_by_row(manifest, where, channels, volume, error)
     return Opened(entries=cohort.entries, findings=_notes(cohort.warnings))

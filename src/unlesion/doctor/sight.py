@@ -18,6 +18,7 @@ from unlesion.scans import Entry, Grid
 from unlesion.scans.checks import check_image, check_same_grid
 from unlesion.scans.formats import notes, read_array
 from unlesion.scans.formats.unplaced import with_spacing
+from unlesion.scans.reading import marked
 
 Voxels = NDArray[np.float32]
 
@@ -125,6 +126,9 @@ def open_sight(entry: Entry) -> tuple[Sight | None, list[Problem]]:
         what: _companion(path, grid, what, problems, entry.volume)
         for what, path in (("mask", entry.mask_path), ("roi", entry.roi_path))
     }
+    mask = others["mask"]
+    if mask is not None and entry.mask_values:
+        mask = marked(mask, entry.mask_values).astype(np.float32)
     for path in entry.twin_paths:
         _companion(path, grid, "twin", problems, entry.volume)
     if grid is None or len(channels) < len(entry.paths):
@@ -134,7 +138,7 @@ def open_sight(entry: Entry) -> tuple[Sight | None, list[Problem]]:
         channels=tuple(channels),
         grid=_with_given_spacing(grid, entry.spacing_mm),
         nonfinite=nonfinite,
-        mask=others["mask"],
+        mask=mask,
         roi=others["roi"],
         warnings=notes(grid),
     )

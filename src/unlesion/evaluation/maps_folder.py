@@ -103,7 +103,7 @@ class MapsFolder:
             pathology=entry.pathology,
             columns=dict(entry.columns),
             maps=maps,
-            roi=roi,
+            roi=scan.judged(roi),
             lesions=scan.lesions,
             predicted=None if predicted is None else predicted > 0,
             image=scan.voxels,

@@ -84,7 +84,9 @@ def fingerprint(entry: Entry, recipe: Recipe) -> str:
             files.append([path.name, -1, -1])
     if entry.content:
         files.append([entry.content])
-    row = [entry.key, entry.modality, entry.position, entry.spacing_mm, entry.volume]
+    row: list[Any] = [entry.key, entry.modality, entry.position, entry.spacing_mm, entry.volume]
+    if entry.mask_values:
+        row.append(entry.mask_values)
     content = json.dumps([VERSION, recipe.digest, row, files])
     return hashlib.sha256(content.encode()).hexdigest()[:24]
 

@@ -58,12 +58,14 @@ def repeat_run(record: Mapping[str, Any], out: str) -> list[str]:
     repeat = record.get("repeat")
     if not repeat:
         return []
+    learnt = _source("COHORT", repeat, record.get("cohort_name"))
     after = record.get("calibrated_on")
     if not after:
-        return [f"unlesion train COHORT {repeat} --out {out}"]
-    words = " ".join(["HEALTHY", *([after["repeat"]] if after.get("repeat") else [])])
+        return [f"unlesion train {learnt} {repeat} --out {out}"]
+    healthy = _source("HEALTHY", after.get("repeat"), after.get("name"))
+    words = " ".join([healthy, *([after["repeat"]] if after.get("repeat") else [])])
     return [
-        f"unlesion train COHORT {repeat} --out TRAINED",
+        f"unlesion train {learnt} {repeat} --out TRAINED",
         f"unlesion calibrate TRAINED {words} --out {out}",
     ]
 
@@ -74,10 +76,17 @@ def repeat_evaluation(metrics: Mapping[str, Any], folder: Path) -> list[str]:
     if found:
         return [str(command) for command in found]
     words = [f"--split {look_up(metrics, 'cohort.split') or 'test'}", look_up(metrics, "cohort.options")]
-    rest = " ".join(["COHORT", *(word for word in words if word), f"--out {folder.name or 'EVALUATION'}"])
+    tested = _source("COHORT", look_up(metrics, "cohort.options"), look_up(metrics, "cohort.name"))
+    rest = " ".join([tested, *(word for word in words if word), f"--out {folder.name or 'EVALUATION'}"])
     made = repeat_run(metrics.get("record") or {}, "RUN")
     if made:
         return [*made, f"unlesion evaluate RUN {rest}"]
     # Without a record it is of maps that somebody else made.
     of_maps = metrics.get("cohort") and not metrics.get("record")
     return [f"unlesion evaluate MAPS {rest}"] if of_maps else []
+
+
+def _source(otherwise: str, options: Any, name: Any) -> str:
+    """What stands for a cohort in a command: the name of a public dataset; else a word, as a path is another elsewhere."""
+    # What was chosen of a cohort follows its name in brackets.
+    return str(name).partition(" (")[0] if name and "--root" in str(options or "").split() else otherwise

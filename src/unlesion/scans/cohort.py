@@ -12,6 +12,7 @@ from pathlib import Path
 
 from unlesion.errors import BadInput
 from unlesion.scans.bids import PARTICIPANTS, is_bids, lacks_description, table_of_bids
+from unlesion.scans.datasets import dataset_named, is_dataset, table_of_dataset
 from unlesion.scans.entry import Entry
 from unlesion.scans.folder import row_of_image, table_of_folder
 from unlesion.scans.formats import ENDINGS, dicom, ending_of
@@ -48,17 +49,19 @@ class Cohort:
         cls,
         source: str | PathLike[str],
         *,
+        root: str | PathLike[str] | None = None,
         where: Sequence[str] = (),
         channels: Sequence[str] = (),
         volume: int | None = None,
     ) -> Cohort:
-        """Open a manifest (`.csv`), a BIDS dataset, a folder, or a single image.
+        """Open a manifest (`.csv`), a BIDS dataset, a folder, a single image, or a public dataset by its name.
 
         A folder that holds a `manifest.csv` is opened through it, one with a `dataset_description.json` and
         folders `sub-*` as BIDS; of any other, every image and every DICOM series below it is a scan.
 
         Args:
-            source: the manifest, folder or image.
+            source: the manifest, folder or image; with `root`, the name of a public dataset.
+            root: the folder in which a public dataset lies as its providers hand it out.
             where: conditions "column=a,b" (a or b), all of which must hold.
             channels: modalities that are joined into one scan, in this order.
             volume: which volume of 4-D files, counted from 0.
@@ -67,10 +70,13 @@ class Cohort:
             BadInput: there is nothing that can be used; the message says what, where, and what to do.
         """
         source = Path(source)
-        table, path = _table(source)
+        if root is None:
+            table, path = _table(source)
+        else:
+            table, path = table_of_dataset(dataset_named(str(source)), Path(root)), Path(root) / MANIFEST
         selected = rows_where(table.rows, where, table.columns, str(source))
         entries = entries_of(path, table.columns, table.rows, selected, volume=volume)
-        warnings = table.warnings + _notes(source, path, entries)
+        warnings = table.warnings + (_notes(source, path, entries) if root is None else ())
         if channels:
             entries, left_out = join_channels(entries, channels, str(source))
             warnings += left_out
@@ -98,11 +104,14 @@ class Cohort:
         )
         return replace(self, entries=kept)
 
-    def with_splits(self) -> Cohort:
-        """This cohort, split 80 / 20 into train and val by subject if it has no splits of its own."""
+    def with_splits(self, *, test: bool = False) -> Cohort:
+        """This cohort, split 80 / 20 into train and val by subject if it has no splits of its own.
+
+        With `test` 60 / 20 / 20 into train, val and test.
+        """
         if any(entry.split for entry in self.entries):
             return self
-        splits = split_by_subject([entry.subject for entry in self.entries])
+        splits = split_by_subject([entry.subject for entry in self.entries], test=test)
         return replace(
             self, entries=tuple(replace(entry, split=splits[entry.subject]) for entry in self.entries)
         )
@@ -141,6 +150,8 @@ def _table(source: Path) -> tuple[Table, Path]:
     except (OSError, ValueError):
         is_folder = exists = False
     if not exists:
+        if is_dataset(str(source)):
+            raise BadInput(f"{source}: a public dataset; say in which folder it lies with --root FOLDER")
         raise BadInput(f"{source}: no such file or folder; check the path")
     if is_folder and not (source / MANIFEST).is_file():
         if is_bids(source):

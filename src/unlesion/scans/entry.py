@@ -23,6 +23,7 @@ class Entry:
         series: for every channel the files of its DICOM series (none for other formats); empty if no
             channel is one.
         mask_path: annotated lesions, or None.
+        mask_values: the values of the mask that are lesion; empty where all above 0 are.
         roi_path: region of interest, or None.
         twin_paths: the true healthy counterpart, one file a channel; empty if there is none.
         subject: who it is from; unique in the cohort.
@@ -41,6 +42,7 @@ class Entry:
     paths: tuple[Path, ...]
     series: tuple[tuple[Path, ...], ...] = ()
     mask_path: Path | None = None
+    mask_values: tuple[float, ...] = ()
     roi_path: Path | None = None
     twin_paths: tuple[Path, ...] = ()
     subject: str = ""
@@ -63,6 +65,7 @@ class Entry:
         return read_scan(
             self.paths,
             mask=self.mask_path,
+            mask_values=self.mask_values,
             roi=self.roi_path,
             twin=self.twin_paths or None,
             volume=self.volume,
@@ -77,7 +80,7 @@ class Entry:
 
     def is_marked(self) -> bool:
         """Whether it has a mask, and that marks a lesion; False where the mask cannot be read."""
-        return self.mask_path is not None and bool(has_marks(self.mask_path))
+        return self.mask_path is not None and bool(has_marks(self.mask_path, self.mask_values))
 
     @property
     def content(self) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import math
 import posixpath
 from collections import Counter, defaultdict
 from collections.abc import Sequence
@@ -115,6 +116,7 @@ def entries_of(
                 paths=(image,),
                 series=(series,) if series else (),
                 mask_path=None if mask is None else root / mask,
+                mask_values=mask_values(path, row),
                 roi_path=None if roi is None else root / roi,
                 twin_paths=() if twin is None else (root / twin,),
                 subject=subject,
@@ -213,6 +215,27 @@ def _label(path: Path, row: Row, given: bool) -> Label:
             "or leave out the column"
         )
     return cast(Label, text)
+
+
+def mask_values(path: Path, row: Row) -> tuple[float, ...]:
+    """The values of a row's mask that are lesion; empty where all above 0 are.
+
+    Raises:
+        BadInput: not numbers above 0.
+    """
+    text = row.get("mask_values")
+    if not text:
+        return ()
+    try:
+        values = tuple(float(part) for part in text.split(","))
+    except ValueError:
+        values = (0.0,)
+    if not all(0 < value < math.inf for value in values):
+        raise BadInput(
+            f"{path}: row {row.number}, mask_values {_short(text)!r} are not numbers above 0; "
+            "write the values that are lesion, such as 1 or '1,4', or leave it empty"
+        )
+    return values
 
 
 def _spacing(path: Path, row: Row) -> tuple[float, ...] | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from unlesion.scans.manifest import Row, Table, inside
+from unlesion.scans.manifest import Row, Table, inside, mask_values
 from unlesion.scans.reading import has_marks
 from unlesion.wording import count
 
@@ -28,13 +28,16 @@ def labelled_by_masks(path: Path, columns: Sequence[str], rows: Sequence[Row]) -
         return Table(columns=tuple(columns), rows=list(rows))
     masks = [inside(path, row, "mask_path") for row in rows]
     # Channels share a mask: each is opened once. One that cannot be read may mark anything.
-    marked = {
-        mask: has_marks(path.parent / mask) is not False for mask in dict.fromkeys(masks) if mask is not None
+    asked = [(mask, mask_values(path, row)) for mask, row in zip(masks, rows, strict=True)]
+    marked: dict[tuple[str | None, tuple[float, ...]], bool] = {
+        (mask, values): has_marks(path.parent / mask, values) is not False
+        for mask, values in dict.fromkeys(asked)
+        if mask is not None
     }
-    ill = {_scan(row) for row, mask in zip(rows, masks, strict=True) if mask is not None and marked[mask]}
+    ill = {_scan(row) for row, one in zip(rows, asked, strict=True) if marked.get(one, False)}
     labelled = []
-    for row, mask in zip(rows, masks, strict=True):
-        has_lesion = _scan(row) in ill if mask is None else marked[mask]
+    for row, one in zip(rows, asked, strict=True):
+        has_lesion = marked.get(one, _scan(row) in ill)
         label = "anomalous" if has_lesion else "healthy"
         labelled.append(Row(row.number, {**row.values, "label": label}, row.files))
     anomalous = sum(row.get("label") == "anomalous" for row in labelled)

@@ -26,6 +26,7 @@ def read_scan(
     path: AnyPath | Sequence[AnyPath],
     *,
     mask: AnyPath | None = None,
+    mask_values: Sequence[float] = (),
     roi: AnyPath | None = None,
     twin: AnyPath | Sequence[AnyPath] | None = None,
     volume: int | None = None,
@@ -43,6 +44,7 @@ def read_scan(
         path: the image (`.nii`, `.nii.gz`, `.png`, `.jpg`, `.tif`, `.npy`, a DICOM file, or a folder with
             one DICOM series), or one a channel.
         mask: the annotated lesions, on the same grid; above 0 is lesion.
+        mask_values: the values of the mask that are lesion, where not all above 0 are; the others above 0 are `unjudged`.
         roi: the region of interest, on the same grid; above 0 is inside.
         twin: the true healthy counterpart, one file a channel, on the same grid.
         volume: which volume of 4-D files, counted from 0.
@@ -83,6 +85,7 @@ def read_scan(
     if twins:
         twin_voxels = _read_twin(twins, grid, len(paths), volume)
     key = key or without_ending(paths[0].name)
+    lesions, unjudged = (None, None) if mask is None else _read_lesions(mask, grid, mask_values)
     return Scan(
         voxels=channels,
         grid=grid,
@@ -92,7 +95,8 @@ def read_scan(
         modality=names or ("",) * len(paths),
         position=position,
         roi=None if roi is None else read_mask(roi, grid, what="roi"),
-        lesions=None if mask is None else read_mask(mask, grid),
+        lesions=lesions,
+        unjudged=unjudged,
         twin=twin_voxels,
         warnings=warnings,
     )
@@ -112,14 +116,20 @@ def read_mask(path: AnyPath, grid: Grid, *, what: str = "mask") -> NDArray[np.bo
     Raises:
         BadInput: unreadable, or on another grid (the message says how it differs).
     """
-    path = Path(path)
-    values, own = read_array(path)
-    check_same_grid(own, grid, path, what=what)
-    return values > 0
+    return marked(_on_grid(path, grid, what))
 
 
-def has_marks(mask: AnyPath) -> bool | None:
+def marked(mask: NDArray[np.float32], values: Sequence[float] = ()) -> NDArray[np.bool_]:
+    """Where a mask has one of the values; without them, where it is above 0."""
+    return np.isin(mask, np.asarray(values, dtype=mask.dtype)) if values else mask > 0
+
+
+def has_marks(mask: AnyPath, values: Sequence[float] = ()) -> bool | None:
     """Whether a mask marks any voxel, wherever it lies; None where it cannot be read.
+
+    Args:
+        mask: the file.
+        values: those that count; without them every value above 0 does.
 
     A file that has not changed since is not read again: a cohort asks when it is opened, a training once more, and a
     benchmark opens its cohorts for every row.
@@ -127,22 +137,39 @@ def has_marks(mask: AnyPath) -> bool | None:
     path = Path(mask)
     try:
         if path.is_dir():
-            return _any_marks(path)
+            return _any_marks(path, tuple(values))
         state = path.stat()
-        return _any_marks_of(path, state.st_ino, state.st_size, state.st_mtime_ns)
+        return _any_marks_of(path, tuple(values), state.st_ino, state.st_size, state.st_mtime_ns)
     except (OSError, BadInput):
         return None
 
 
-def _any_marks(path: Path) -> bool:
-    values, _ = read_array(path)
-    return bool((values > 0).any())
+def _on_grid(path: AnyPath, grid: Grid, what: str) -> NDArray[np.float32]:
+    path = Path(path)
+    array, own = read_array(path)
+    check_same_grid(own, grid, path, what=what)
+    return array
+
+
+def _read_lesions(
+    path: AnyPath, grid: Grid, values: Sequence[float]
+) -> tuple[NDArray[np.bool_], NDArray[np.bool_] | None]:
+    """The lesions of a mask, and what else it marks, if anything."""
+    array = _on_grid(path, grid, "mask")
+    lesions = marked(array, values)
+    others = marked(array) & ~lesions
+    return lesions, others if others.any() else None
+
+
+def _any_marks(path: Path, values: tuple[float, ...]) -> bool:
+    array, _ = read_array(path)
+    return bool(marked(array, values).any())
 
 
 @lru_cache(maxsize=100_000)
-def _any_marks_of(path: Path, *state: int) -> bool:
+def _any_marks_of(path: Path, values: tuple[float, ...], *state: int) -> bool:
     """As `_any_marks`, once for every state of a file."""
-    return _any_marks(path)
+    return _any_marks(path, values)
 
 
 def parse_spacing(text: str) -> tuple[float, ...]:

@@ -24,6 +24,7 @@ class Scan:
         position: relative height of a flat scan in its volume, 0 lowest to 1 highest; None unknown.
         roi: (rows, columns, slices) bool, region of interest that came with the scan, or None.
         lesions: (rows, columns, slices) bool, the annotated lesions, or None.
+        unjudged: (rows, columns, slices) bool, what the annotation calls neither lesion nor healthy, or None.
         twin: like `voxels`: the true healthy counterpart, where known (virtual lesions).
         warnings: what the reader noticed and mended.
     """
@@ -37,6 +38,7 @@ class Scan:
     position: float | None = None
     roi: NDArray[np.bool_] | None = None
     lesions: NDArray[np.bool_] | None = None
+    unjudged: NDArray[np.bool_] | None = None
     twin: NDArray[np.float32] | None = None
     warnings: tuple[str, ...] = field(default=())
 
@@ -44,3 +46,7 @@ class Scan:
     def channels(self) -> int:
         """Number of channels."""
         return int(self.voxels.shape[0])
+
+    def judged(self, roi: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        """The part of a region (rows, columns, slices) in which maps can be right or wrong."""
+        return roi if self.unjudged is None else roi & ~self.unjudged

@@ -97,12 +97,14 @@ def _joined(parts: list[Entry]) -> Entry:
                 "make the manifest say the same for both"
             )
     twins = [path for part in parts for path in part.twin_paths]
+    masked = next((part for part in parts if part.mask_path), first)
     series = tuple(part.series[0] if part.series else () for part in parts)
     return replace(
         first,
         paths=tuple(path for part in parts for path in part.paths),
         series=series if any(series) else (),
-        mask_path=next((part.mask_path for part in parts if part.mask_path), None),
+        mask_path=masked.mask_path,
+        mask_values=masked.mask_values,
         roi_path=next((part.roi_path for part in parts if part.roi_path), None),
         twin_paths=tuple(twins) if len(twins) == len(parts) else (),
         modality=tuple(part.modality[0] for part in parts),

@@ -12,11 +12,14 @@ from unlesion.scans.entry import Entry
 VALIDATION_SHARE = 0.2
 
 
-def split_by_subject(subjects: Sequence[str]) -> dict[str, str]:
-    """Assign each subject to "train" (80 %) or "val" (20 %) by a hash of its name.
+TEST_SHARE = 0.2
 
-    The same name always lands in the same split, whoever else is in the cohort; only where one of the two
-    would be empty, the subject nearest to the limit changes side.
+
+def split_by_subject(subjects: Sequence[str], *, test: bool = False) -> dict[str, str]:
+    """Assign each subject to "train" (80 %) or "val" (20 %) by a hash of its name; with `test`, 20 % to "test" too.
+
+    The same name always lands in the same split, whoever else is in the cohort; only where one of them
+    would be empty, the subject nearest to the limit changes side. Those of "test" are of "train" without it.
     """
     places = {subject: _place(subject) for subject in set(subjects)}
     splits = {subject: "val" if place < VALIDATION_SHARE else "train" for subject, place in places.items()}
@@ -25,6 +28,10 @@ def split_by_subject(subjects: Sequence[str]) -> dict[str, str]:
             splits[max(places, key=lambda subject: places[subject])] = "train"
         else:
             splits[min(places, key=lambda subject: places[subject])] = "val"
+    if test:
+        left = sorted((name for name in splits if splits[name] == "train"), key=lambda name: places[name])
+        chosen = [name for name in left if places[name] < VALIDATION_SHARE + TEST_SHARE] or left[:1]
+        splits |= dict.fromkeys(chosen if len(chosen) < len(left) else chosen[:-1], "test")
     return splits
 
 

@@ -14,10 +14,15 @@ from unlesion.prepare import Recipe, load_recipe
 
 
 def cohort_options(
-    *, where: Sequence[str] | None, channels: str | None = None, volume: int | None = None
+    *,
+    root: str | Path | None = None,
+    where: Sequence[str] | None,
+    channels: str | None = None,
+    volume: int | None = None,
 ) -> list[str]:
     """The words that choose scans of a cohort on the command line of any verb, as given there."""
-    words = [word for condition in where or () for word in ("--where", condition)]
+    words = [] if root is None else ["--root", str(root)]
+    words += [word for condition in where or () for word in ("--where", condition)]
     if channels is not None:
         words += ["--channels", channels]
     if volume is not None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import shutil
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -133,6 +134,19 @@ def test_a_bad_scan_costs_only_itself(cohort: Path, tmp_path: Path) -> None:
     assert [failure.ours for failure in done.failures] == [False]
     assert "s2" in done.failures[0].message
     assert "s3" in Cohort.open(done.manifest).subjects
+
+
+def test_a_cohort_without_splits_gets_some(cohort: Path, tmp_path: Path) -> None:
+    opened = Cohort.open(cohort)
+    done = write_implants(
+        replace(opened, entries=tuple(replace(entry, split=None) for entry in opened)),
+        tmp_path / "out",
+        pathologies=KINDS,
+    )
+    assert any("60 / 20 / 20" in warning for warning in done.warnings)
+    made = Cohort.open(done.manifest)
+    assert {entry.split for entry in made.select(label="healthy")} == {"train", "val", "test"}
+    assert {entry.split for entry in made.select(label="anomalous")} == {"val", "test"}
 
 
 def test_what_cannot_be_done(cohort: Path, tmp_path: Path) -> None:

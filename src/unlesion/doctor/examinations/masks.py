@@ -137,7 +137,7 @@ class Masks(Measured):
                 level="warning",
                 where=tuple(one.key for one, _ in several),
                 what=f"the mask has several classes ({shown})",
-                mend="every value above 0 counts as lesion; write a binary mask if some classes are not",
+                mend="every value above 0 counts as lesion; say in a column mask_values which do, if not all",
                 of=of,
             )
 

@@ -75,7 +75,7 @@ def write_implants(
     scans of the old cohort are left out. What is done already is kept, so a broken-off call can be repeated.
 
     Args:
-        cohort: with healthy scans in split test.
+        cohort: with healthy scans in split test; one without any splits is split 60 / 20 / 20 by subject.
         out: folder to write.
         seed: which lesions.
         pathologies: names of `PATHOLOGIES`, or ("all",).
@@ -90,6 +90,11 @@ def write_implants(
     out = Path(out)
     names = known_pathologies(pathologies)
     healthy = cohort.select(label="healthy")
+    warnings: dict[str, None] = {}
+    if not any(entry.split for entry in cohort):
+        healthy = healthy.with_splits(test=True)
+        words = f"{cohort.name}: no column split, so subjects are split 60 / 20 / 20 into train, val and test"
+        warnings[words] = None
     _check(cohort, healthy, out)
     targets = [entry for split in SPLITS for entry in healthy if entry.split == split]
     plan = plan_implants(targets, seed=seed, pathologies=names, sizes=sizes or Sizes(), per_scan=per_scan)
@@ -109,7 +114,6 @@ def write_implants(
     ]
     bases = {row["original"]: row for row in rows}
     made: dict[str, dict[str, str]] = {}
-    warnings: dict[str, None] = {}
     done = as_they_come(_implant_scan, jobs, executor=executor, doing="implanting")
     for facts, problems, doubts in track(done, label="implants", total=len(jobs), bars=bars):
         failures += problems
