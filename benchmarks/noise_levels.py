@@ -2,7 +2,8 @@
 
     python benchmarks/noise_levels.py RUN MANIFEST --split val --levels 250 500 750 250,500,750 --picture levels.png
 
-Several levels with commas between them are an ensemble: the images that they draw are averaged.
+Several levels with commas between them are an ensemble: the images that they draw are averaged. `--set method.steps=10`
+changes other settings of detection for all levels.
 
 Per level: mean |scan - redrawn| over the roi of healthy scans (grey values of the recipe), the AP of that residual over the
 roi of all scans together (after a 5 x 5 median on the network's grid; nothing else of the protocol, so that it compares within
@@ -18,6 +19,7 @@ import argparse
 import sys
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,7 +34,7 @@ from unlesion.prepare import Prepared
 from unlesion.prepare.resample import to_prepared
 from unlesion.report.tiles import contour_tile, font, grey_tile, tile_size
 from unlesion.scans import Cohort, Scan
-from unlesion.settings import validated
+from unlesion.settings import parse_settings, validated
 from unlesion.sweep import sweep
 
 Floats = NDArray[np.float32]
@@ -80,9 +82,12 @@ def levels_in(text: str) -> tuple[int, ...]:
         raise BadInput(f"--levels {text}: give whole numbers, such as 500 or 250,500,750") from error
 
 
-def at_levels(run: Detector, levels: tuple[int, ...]) -> Detector:
-    """The run, its noise levels at detection others."""
-    settings = {**run.method.config.model_dump(mode="json"), "t_test": levels}
+def at_levels(run: Detector, levels: tuple[int, ...], others: dict[str, Any]) -> Detector:
+    """The run, its noise levels and other settings of detection changed."""
+    learnt = sorted(set(others) - type(run.method).Config.at_detection)
+    if learnt:
+        raise BadInput(f"--set method.{learnt[0]}: the training hangs on it; choose settings of detection")
+    settings = {**run.method.config.model_dump(mode="json"), **others, "t_test": levels}
     config = validated(type(run.method).Config, settings, what="method")
     return replace(run, method=type(run.method)(config, run.method.spec))
 
@@ -163,13 +168,15 @@ def main(words: list[str] | None = None) -> None:
     parser.add_argument("--where", action="append", default=[], metavar="COL=A,B")
     parser.add_argument("--split", default="val")
     parser.add_argument("--levels", nargs="+", default=["250", "500", "750", "250,500,750"])
+    parser.add_argument("--set", action="append", default=[], metavar="method.NAME=VALUE")
     parser.add_argument("--picture", type=Path, default=None)
     given = parser.parse_args(words)
     try:
         run = Detector.load(given.run)
         if not hasattr(run.method.config, "t_test"):
             raise BadInput(f"{given.run}: method {run.method.name!r} has no noise levels")
-        runs = {text: at_levels(run, levels_in(text)) for text in given.levels}
+        others = parse_settings(given.set)["method"]
+        runs = {text: at_levels(run, levels_in(text), others) for text in given.levels}
         cohort = Cohort.open(given.manifest, where=given.where).select(split=given.split)
         levels, well, ill = measured(runs, cohort)
     except BadInput as error:

@@ -39,7 +39,7 @@ def test_the_paper_preset() -> None:
     assert settings["attention"] == (4, 5) and len(settings["blocks"]) == 6
     with torch.device("meta"):
         unet = method.unet()
-    assert {module.heads for module in unet.modules() if hasattr(module, "heads")} == {1}
+    assert {module.heads for module in unet.modules() if hasattr(module, "heads")} == {3, 4}
     # t = 0.125, the noisiest of the band: cosine log-SNR, shifted by 2 log(56 / 224).
     kept = float(method.process.schedule.kept[124])
     expected = -2 * math.log(math.tan(0.125 * math.pi / 2)) + 2 * math.log(56 / 224)

@@ -16,6 +16,7 @@ from unlesion.methods.diffusion.anoddpm import AnoDDPM
 from unlesion.methods.diffusion.ddpm import DDPM, DiffusionNetwork, to_grey, to_signal
 from unlesion.methods.rates import constant, cosine
 from unlesion.methods.registry import describe
+from unlesion.networks.diffusion.noise import Noise
 from unlesion.networks.diffusion.unet import DiffusionUNet
 
 
@@ -48,12 +49,12 @@ def context(seed: int = 0) -> StepContext:
 def test_paper_presets_have_their_sizes() -> None:
     assert describe("ddpm")["presets"]["paper"]["parts"] == {"unet": 37_513_857}
     method = AnoDDPM(AnoDDPM.config_for("paper"), InputSpec(size=256))
-    assert method.config.unet_settings(method.spec)["attention"] == (4, 5)
+    assert method.config.unet_settings(method.spec)["attention"] == (3, 4, 5)
     with torch.device("meta"):
         unet = method.unet()
-    # Two heads of 256 channels.
+    # Of 256 channels each, in 256 and 512.
     heads = {module.heads for module in unet.modules() if hasattr(module, "heads")}
-    assert heads == {2}
+    assert heads == {1, 2}
     assert float(method.process.schedule.kept[0]) == pytest.approx(1 - 1e-4)
 
 
@@ -207,7 +208,27 @@ def test_chains_ask_as_often_as_they_say() -> None:
         # Chains keep to the recipe's grey values; what one step gives is left as it is.
         clipped = settings.get("sampler") != "one-step"
         assert not clipped or (float(found.min()) >= 0 and float(found.max()) <= 1.5)
-    assert AnoDDPM.config_for("cpu").model_dump()["steps"] == 25
+    assert AnoDDPM.config_for("paper").model_dump()["steps"] == 25
+
+
+def test_the_new_noise_of_a_chain_is_of_the_kind_that_was_learnt(monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn: list[str] = []
+    fields = Noise.fields
+
+    def watched(self: Noise, *words: Any) -> torch.Tensor:
+        drawn.append(self.kind)
+        return fields(self, *words)
+
+    monkeypatch.setattr(Noise, "fields", watched)
+    unet = Asked(lambda noisy, times: 0.1 * noisy)
+    tiny("anoddpm", sampler="ancestral", t_test=(5,)).explain(network_of(unet), blob_batch(2))
+    assert len(drawn) > 2 and set(drawn) == {"simplex"}
+
+
+def test_attention_that_no_level_has_is_refused() -> None:
+    method = AnoDDPM(AnoDDPM.config_for("paper"), InputSpec(size=224))
+    with pytest.raises(BadInput, match=r"attention names 32, 16, 8 pixels.*224, 112, 56, 28, 14, 7"):
+        method.unet()
 
 
 @pytest.mark.parametrize("settings", [{"sampler": "ancestral", "t_test": (20,)}, {"sampler": "ddim"}])

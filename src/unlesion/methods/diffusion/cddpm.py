@@ -103,7 +103,8 @@ class ConditionedDDPM(DDPM):
         "The learning rate of the paper preset is that of the released code (1e-4), the paper says 1e-5.",
         "Images are not augmented unless training.contrast or training.mirror say so; published are gamma, bias field, blur and ghosting.",
         "The cpu and gpu presets average six images, two from each of the levels 250, 350 and 500; published are 250, 500 and 750.",
-        "The tiny, cpu and gpu presets have smaller encoders and U-Nets, with a higher learning rate that follows a cosine to 0.",
+        "The tiny, cpu and gpu presets have smaller encoders and U-Nets, with a higher learning rate that follows a cosine to 0, and without "
+        "octaves of noise shorter than 2 pixels.",
         "Published post-processing is common to all methods here, in mm.",
     )
     # The U-Net and its training are those of `ddpm`, so that the two can be compared.

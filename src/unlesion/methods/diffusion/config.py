@@ -6,6 +6,7 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import Field, field_validator, model_validator
 
+from unlesion.errors import BadInput
 from unlesion.methods.base import InputSpec, MethodConfig
 from unlesion.networks.diffusion.noise import Noise, NoiseKind
 from unlesion.networks.diffusion.process import Process, Target
@@ -34,7 +35,8 @@ class DiffusionConfig(MethodConfig):
         octaves: of simplex noise.
         persistence: factor on the strength from octave to octave, or from level to level of a pyramid.
         shared_field: one noise field for all images of a training batch, and at detection one for each of
-            `t_test`, the same for all images, as the released code does; false draws one for every image.
+            `t_test`, the same for all images and runs (the released code draws one for every volume); false draws one for
+            every image.
         train_levels: noise levels in training are drawn from 1 to this.
         t_test: noise levels at detection, 1 to `timesteps`; the images drawn from several are averaged. A level that is
             named twice gets two noise fields.
@@ -104,14 +106,26 @@ class DiffusionConfig(MethodConfig):
         return Noise(kind=kind, grain=self.grain, octaves=self.octaves, persistence=self.persistence)
 
     def unet_settings(self, spec: InputSpec) -> dict[str, Any]:
-        """Arguments of `DiffusionUNet` for images like these."""
+        """Arguments of `DiffusionUNet` for images like these.
+
+        Raises:
+            BadInput: no level has a side that `attention` names.
+        """
         levels = range(len(self.factors))
+        sides = [spec.size >> level for level in levels]
+        absent = [str(side) for side in self.attention if side not in sides]
+        if absent:
+            # Left alone, the network would attend nowhere, and nobody would know.
+            raise BadInput(
+                f"method.attention names {', '.join(absent)} pixels, but the levels of {spec.size} pixels have "
+                f"{', '.join(map(str, sides))}; choose among these, or set method.attention=[]"
+            )
         return {
             "channels": spec.channels,
             "width": self.width,
             "factors": self.factors,
             "blocks": self.blocks,
-            "attention": tuple(level for level in levels if spec.size >> level in self.attention),
+            "attention": tuple(level for level in levels if sides[level] in self.attention),
             "head_width": self.head_width,
             "dropout": self.dropout,
             "dims": spec.dims,

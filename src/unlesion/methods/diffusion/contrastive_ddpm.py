@@ -34,7 +34,7 @@ class ContrastiveDDPMConfig(ConditionedDDPMConfig):
     contrast: float = Field(1.0, ge=0)
     temperature: float = Field(0.07, gt=0)
     margin: float = Field(0.5, ge=0)
-    erased: float = Field(1.0, ge=0, le=1)
+    erased: float = Field(0.7, ge=0, le=1)
 
 
 class ContrastiveDDPM(ConditionedDDPM):
@@ -50,8 +50,10 @@ class ContrastiveDDPM(ConditionedDDPM):
         SCALE,
         "The released code lacks the file of the contrastive loss; here both views of an image are anchors, and all views of the other images of the batch are their negatives.",
         "The contrast compares images seen whole, in one batch with their erased views; filling in has a pass of its own.",
-        "The weight of the contrast (1) and the probability of erasing (1) are ours.",
-        "A rectangle's lengths and shifts are drawn independently; in volumes it is a cuboid.",
+        "Erased and whole images are contrasted, as the paper says; the released code makes the erased ones, but contrasts whole with "
+        "masked ones. That the encoder is frozen afterwards is the paper's, too: the file that does it is missing from the release.",
+        "A rectangle's lengths and shifts are drawn independently, and what leaves the image comes in at the other end, where the "
+        "released one is cut off; in volumes it is a cuboid.",
         "The linear layer from features to code has no part in the contrast and learns with the U-Net; all of the encoder before it is frozen.",
         "The paper preset has the image size and the U-Net of cDDPM; published pictures are drawn at up to 480 pixels.",
         "The encoder is MONAI's ResNet-50; the published one is timm's.",
@@ -61,12 +63,14 @@ class ContrastiveDDPM(ConditionedDDPM):
         "Every image has a noise field of its own, cut from a bank; the simplex noise is scaled to the measured strength of the published one.",
         "Images are not augmented unless training.contrast or training.mirror say so; published are changes of intensity.",
         "The cpu and gpu presets average six images, two from each of the levels 250, 350 and 500.",
-        "The tiny, cpu and gpu presets have smaller encoders and U-Nets, with a higher learning rate that follows a cosine to 0.",
+        "The tiny, cpu and gpu presets have smaller encoders and U-Nets, with a higher learning rate that follows a cosine to 0, and without "
+        "octaves of noise shorter than 2 pixels; they erase in every image, the released code in 0.7 of them.",
         "Published post-processing is common to all methods here, in mm.",
     )
-    # As cDDPM's, but more time for an encoder that learns nothing later.
+    # As cDDPM's, but more time for an encoder that learns nothing later. Short trainings erase in every image.
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
-        preset: {**settings, "pretraining": 0.2} for preset, settings in ConditionedDDPM.presets.items()
+        preset: {**settings, "pretraining": 0.2, **({} if preset == "paper" else {"erased": 1.0})}
+        for preset, settings in ConditionedDDPM.presets.items()
     }
     Config: ClassVar[type[MethodConfig]] = ContrastiveDDPMConfig
     config: ContrastiveDDPMConfig

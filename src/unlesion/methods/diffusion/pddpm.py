@@ -59,6 +59,7 @@ class PDDPM(DDPM):
         "there, all boxes of an image are cut from the same field.",
         "The simplex noise is scaled to the measured strength of the published one, not copied from its code.",
         "The weights are exponential averages of the last ones; the published ones are the best on healthy validation scans.",
+        "The learning rate of the paper preset is that of the released code (1e-4), the paper says 1e-5.",
         "Training length comes from the budget; images are not augmented unless training.contrast or training.mirror say so.",
         "The tiny, cpu and gpu presets are smaller, with a higher learning rate that follows a cosine to 0, and without octaves of "
         "noise shorter than 2 pixels.",
