@@ -201,7 +201,7 @@ def test_tables_are_kept_of_several_modalities_only(weak: Path, tmp_path: Path) 
     with np.load(plain[0] / "histograms.npz") as arrays:
         assert not [name for name in arrays.files if "modalities" in name]
     pair = compare(plain, **QUICK)[0]  # type: ignore[arg-type]
-    assert [d.metric for d in pair.differences] == ["voxel.ap", "voxel.dice_at_fpr.fpr_001", "image.auroc"]
+    assert WITHIN not in [d.metric for d in pair.differences]
 
 
 def test_groups_are_compared_as_before(weak: Path, strong: Path) -> None:

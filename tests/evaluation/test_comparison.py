@@ -68,7 +68,7 @@ def test_all_pairs_and_files(tmp_path: Path) -> None:
     assert len(saved["comparisons"]) == 3
     with (tmp_path / "out" / "compare.csv").open() as stream:
         rows = list(csv.DictReader(stream))
-    assert len(rows) == 9
+    assert len(rows) == 12
     assert float(rows[0]["difference"]) == pytest.approx(found[0].differences[0].difference)
     assert compare(folders, scoring="shared", **QUICK)[0].get("voxel.ap") is not None  # type: ignore[arg-type]
 
@@ -87,6 +87,43 @@ def test_undefined_metrics_say_why(tmp_path: Path) -> None:
         evaluated(healthy, name=name).write(tmp_path / name)
     found = compare([tmp_path / "a", tmp_path / "b"], **QUICK)[0].get("voxel.ap")  # type: ignore[arg-type]
     assert found is not None and found.difference is None and "lesion" in found.why
+
+
+def healed(folder: Path, *, left: float, name: str) -> Path:
+    """Evaluate a method that leaves a share of each lesion's error, more of it in later subjects."""
+    items = (
+        scan
+        if scan.twin is None or scan.image is None
+        else replace(scan, healthy=scan.twin + (0.1 * left + 0.002 * int(scan.subject[1:])))
+        for scan in scans(subjects=12)
+    )
+    evaluated(items, name=name).write(folder)
+    return folder
+
+
+def test_twin_gain_is_compared_subject_by_subject(tmp_path: Path) -> None:
+    good = healed(tmp_path / "good", left=0.2, name="good")
+    bad = healed(tmp_path / "bad", left=0.5, name="bad")
+    found = compare([bad, good], **QUICK)[0].get("twin.gain")  # type: ignore[arg-type]
+    assert found is not None and found.first is not None and found.second is not None
+    # All have a lesion as strong as the others': the gain is 1 minus what is left of it.
+    assert found.difference == pytest.approx(0.3, abs=1e-5)
+    assert found.difference == pytest.approx(found.second - found.first)
+    # In every subject the same, so that no resampling changes it; of 2^6 exchanges two are as large.
+    assert found.ci == pytest.approx((0.3, 0.3), abs=1e-5)
+    assert found.p_value == pytest.approx(2 / 2**6)
+
+
+def test_twin_gain_is_compared_only_where_it_can_be(tmp_path: Path) -> None:
+    good, bad = (healed(tmp_path / name, left=left, name=name) for name, left in (("a", 0.2), ("b", 0.5)))
+    assert compare([good, bad], scoring="shared", **QUICK)[0].get("twin.gain") is None  # type: ignore[arg-type]
+    # As an earlier version wrote it.
+    with np.load(bad / "histograms.npz") as arrays:
+        kept = {name: arrays[name] for name in arrays if not name.startswith("twin.")}
+    np.savez(bad / "histograms.npz", **kept)
+    found = compare([good, bad], **QUICK)[0].get("twin.gain")  # type: ignore[arg-type]
+    assert found is not None and found.difference is None and found.first is not None
+    assert "evaluate it again" in found.why
 
 
 def test_other_cohorts_are_refused(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from unlesion.errors import BadInput
 from unlesion.evaluation.bootstrap import Bootstrap
 from unlesion.evaluation.metric import Interval
 from unlesion.evaluation.paired import SCHEMES, Scheme
-from unlesion.evaluation.stored import StoredEvaluation
+from unlesion.evaluation.stored import TWIN, StoredEvaluation
 from unlesion.evaluation.within import PLACE as WITHIN
 from unlesion.files import whole_file, write_json
 from unlesion.wording import count
@@ -65,7 +65,7 @@ class Comparison:
         """The difference in a metric, by its name.
 
         "voxel.ap", "voxel.dice_at_fpr.fpr_001", "image.auroc"; with several modalities also
-        "image.auroc_within_modality".
+        "image.auroc_within_modality", with true healthy twins "twin.gain".
         """
         return next((found for found in self.differences if found.metric == metric), None)
 
@@ -173,11 +173,17 @@ def _compared(one: StoredEvaluation, two: StoredEvaluation, bootstrap: Bootstrap
         differences=tuple(
             _difference(name, scheme, one, two, bootstrap, rounds)
             for name, scheme in SCHEMES.items()
-            # Of one modality, and of groups, it is not measured.
-            if name != WITHIN or (one.has(name) and two.has(name))
+            if name not in (WITHIN, TWIN) or _asked(name, one, two)
         ),
         group=one.group,
     )
+
+
+def _asked(name: str, one: StoredEvaluation, two: StoredEvaluation) -> bool:
+    """Whether a metric is one that both measured: some need several modalities or true twins, and groups have neither."""
+    if name == TWIN:
+        return one.group is None and None not in (one.metric(name), two.metric(name))
+    return one.has(name) and two.has(name)
 
 
 def _subjects(stored: StoredEvaluation) -> int:
@@ -200,7 +206,7 @@ def _difference(
     if first is None or second is None:
         why = one.why(name) or two.why(name)
     else:
-        why = _unpaired(one, two) if name == WITHIN else ""
+        why = {WITHIN: _unpaired, TWIN: _other_twins}.get(name, _nothing)(one, two)
     if first is None or second is None or why:
         return PairedDifference(metric=name, first=first, second=second, why=why)
     pair = scheme(one, two)
@@ -233,6 +239,20 @@ def _unpaired(one: StoredEvaluation, two: StoredEvaluation) -> str:
     return (
         f"{two.path} takes scans for other modalities than {one.path}; evaluate both with the same manifest"
     )
+
+
+def _other_twins(one: StoredEvaluation, two: StoredEvaluation) -> str:
+    """Why twin gains cannot be compared though both have one; "" if they can."""
+    for stored in (one, two):
+        if not stored.twin:
+            return f"{stored.path} was evaluated before errors were kept by subject; evaluate it again"
+    if set(one.twin) == set(two.twin):
+        return ""
+    return f"{two.path} heals other subjects than {one.path}; evaluate both with the same manifest"
+
+
+def _nothing(one: StoredEvaluation, two: StoredEvaluation) -> str:
+    return ""
 
 
 def _check_same_cohort(one: StoredEvaluation, two: StoredEvaluation) -> None:

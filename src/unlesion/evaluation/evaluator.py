@@ -189,7 +189,7 @@ class Evaluator:
             **found,
             "record": self.record,
         }
-        arrays: dict[str, NDArray[Any]] = {}
+        arrays = whole.twin_arrays()
         for name, tally in whole.tallies.items():
             arrays.update(_arrays_of(name, tally))
             if len(self._modalities) > 1:

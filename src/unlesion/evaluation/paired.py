@@ -16,10 +16,11 @@ from numpy.typing import NDArray
 
 from unlesion.calibration.codes import N_CODES
 from unlesion.evaluation.bootstrap import FEWEST_SUBJECTS, Bootstrap, in_parts, percentiles
+from unlesion.evaluation.estimate import share
 from unlesion.evaluation.images import ScanTable
 from unlesion.evaluation.metric import Interval
 from unlesion.evaluation.ranking import auroc, average_precision, dice_of
-from unlesion.evaluation.stored import StoredEvaluation
+from unlesion.evaluation.stored import TWIN, StoredEvaluation
 from unlesion.evaluation.voxels import VoxelCounts
 from unlesion.evaluation.within import PLACE as WITHIN
 from unlesion.evaluation.within import WithinModality
@@ -146,6 +147,24 @@ class ImagePair(Pair):
         return out
 
 
+class TwinPair(Pair):
+    """Twin gain: 1 minus the error inside lesions after healing over that before, both summed over scans."""
+
+    def __init__(self, one: StoredEvaluation, two: StoredEvaluation) -> None:
+        subjects = sorted({*one.twin, *two.twin})
+        self.subjects = len(subjects)
+        self._sums = [np.stack([evaluation.twin[s] for s in subjects]) for evaluation in (one, two)]
+
+    def of_weights(self, weights: Floats) -> Floats:
+        first, second = (1 - share(weights @ sums) for sums in self._sums)
+        return second - first
+
+    def of_exchanges(self, exchanged: Floats) -> Floats:
+        one, two = self._sums
+        moved = exchanged @ (two - one)
+        return share(one.sum(0) + moved) - share(two.sum(0) - moved)
+
+
 class WithinModalityPair(Pair):
     """AUROC of scans within modalities; of both, by modality, tables of the same scans.
 
@@ -177,6 +196,7 @@ Scheme = Callable[[StoredEvaluation, StoredEvaluation], Pair]
 SCHEMES: Mapping[str, Scheme] = {
     "voxel.ap": VoxelPair,
     "voxel.dice_at_fpr.fpr_001": partial(DicePair, rate="fpr_001"),
+    TWIN: TwinPair,
     "image.auroc": lambda one, two: ImagePair(one.images, two.images),
     WITHIN: lambda one, two: WithinModalityPair(one.by_modality, two.by_modality),
 }

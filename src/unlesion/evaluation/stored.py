@@ -20,6 +20,8 @@ from unlesion.evaluation.output import HISTOGRAMS, KINDS, METRICS
 from unlesion.evaluation.voxels import VoxelCounts
 from unlesion.files import read_json
 
+TWIN = "twin.gain"
+
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class StoredEvaluation:
@@ -34,6 +36,8 @@ class StoredEvaluation:
         by_modality: the same of each modality; empty where there is one modality only, of groups, and of
             evaluations from before it was kept.
         dice: per subject (4 rates, 3): TP, FP, FN.
+        twin: per subject (2,): sums of the error inside lesions after and before; empty where no twin is known, of groups, and of
+            evaluations from before it was kept.
         scoring: which one.
         group: (column, group) that all this is about; None: all scans.
     """
@@ -45,6 +49,7 @@ class StoredEvaluation:
     images: ScanTable
     dice: Mapping[str, NDArray[np.int64]]
     by_modality: Mapping[str, ScanTable] = field(default_factory=dict)
+    twin: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
     scoring: str = "native"
     group: tuple[str, str] | None = None
 
@@ -72,6 +77,7 @@ class StoredEvaluation:
                     images=ScanTable.from_arrays(arrays, f"{scoring}.images"),
                     by_modality=within.from_arrays(arrays, f"{scoring}.images"),
                     dice=dict(zip(subjects, arrays[f"{scoring}.dice.counts"], strict=True)),
+                    twin=_twin(arrays),
                     scoring=scoring,
                 )
         except _DAMAGE as error:
@@ -107,6 +113,7 @@ class StoredEvaluation:
             voxels=kind.voxels,
             images=kind.images.table(),
             by_modality={},
+            twin={},
             dice=kind.dice,
             group=(column, group),
         )
@@ -154,6 +161,8 @@ class StoredEvaluation:
         """Number of subjects without which the metric would have no value."""
         if name.startswith("voxel."):
             return self.voxels.with_lesions
+        if name == TWIN:
+            return len(self.twin)
         if name == within.PLACE:
             return within.WithinModality(self.by_modality).carriers
         sides = [set(self.images.owner[self.images.anomalous == side].tolist()) for side in (True, False)]
@@ -170,6 +179,13 @@ class StoredEvaluation:
         for part in name.split("."):
             found = found.get(part, {}) if isinstance(found, Mapping) else {}
         return found if isinstance(found, Mapping) else {}
+
+
+def _twin(arrays: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[np.float64]]:
+    if "twin.subjects" not in arrays:
+        return {}
+    subjects = [str(name) for name in arrays["twin.subjects"]]
+    return dict(zip(subjects, np.asarray(arrays["twin.sums"], dtype=np.float64), strict=True))
 
 
 _DAMAGE = (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile)

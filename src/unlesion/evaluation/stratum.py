@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -122,6 +123,16 @@ class Stratum:
                 extra={"unit": "normalised intensity"},
             ),
             "gain": estimate({s: v[:2] for s, v in self.twin.items()}, gain, bootstrap, why=why),
+        }
+
+    def twin_arrays(self) -> dict[str, NDArray[Any]]:
+        """Per subject with true healthy twins, sums of the error inside lesions after and before, for `numpy.savez`."""
+        if not self.twin:
+            return {}
+        subjects = sorted(self.twin)
+        return {
+            "twin.subjects": np.asarray(subjects, dtype=np.str_),
+            "twin.sums": np.asarray([self.twin[subject][:2] for subject in subjects]),
         }
 
     def _truth(self, scan: EvaluatedScan) -> Row:
