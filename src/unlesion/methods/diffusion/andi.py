@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from functools import cached_property
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from pydantic import Field, model_validator
@@ -35,6 +35,8 @@ class ANDiConfig(DiffusionConfig):
         test_noise: what scans are noised with at detection; training has `noise`.
         across: how the maps of several channels join.
     """
+
+    at_detection: ClassVar[frozenset[str]] = DiffusionConfig.at_detection | {"test_noise", "across"}
 
     width: int = Field(32, ge=4, multiple_of=2)
     factors: tuple[int, ...] = Field((1, 1, 1, 2, 3, 4), min_length=1)
@@ -89,8 +91,8 @@ class ANDi(DDPM):
         "The weights are averages over the training setting's span, not with the factor 0.9999.",
         "Published post-processing, a 3-D median over 4 voxels, is replaced by that common to all methods here, in mm.",
         "Training length comes from the budget; images are not augmented unless training.contrast or training.mirror say so.",
-        "The tiny, cpu and gpu presets are smaller, ask about 2, 20 and 20 levels, and have no dropout and a higher learning "
-        "rate that follows a cosine to 0.",
+        "The tiny, cpu and gpu presets are smaller, ask about 2, 11 and 20 levels, and have no dropout and a higher learning "
+        "rate that follows a cosine to 0; the levels of cpu are higher than the published ones (150 to 300 of 1000).",
     )
     presets = {
         "tiny": {
@@ -99,7 +101,8 @@ class ANDi(DDPM):
         },
         "cpu": {
             "image_size": 64, "batch": 16, "width": 32, "factors": (1, 2, 3), "blocks": 1, "attention": (),
-            "head_width": 128, "dropout": 0.0, "t_test": tuple(range(30, 126, 5)), "learning_rate": 1e-3, "anneal": True,
+            "head_width": 128, "dropout": 0.0, "t_test": tuple(range(150, 301, 15)), "learning_rate": 1e-3,
+            "anneal": True,
         },
         "gpu": {
             "image_size": 128, "batch": 32, "width": 64, "factors": (1, 1, 2, 3), "blocks": 2, "attention": (16,),
