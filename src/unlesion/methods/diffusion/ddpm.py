@@ -78,6 +78,10 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
 }  # fmt: skip
 # One look at a scan leaves the chance of its noise in the folds; the mean of a few hardly does.
 DRAWS = (250, 250, 350, 350, 500, 500)
+SEVERAL_LOOKS: Mapping[str, Mapping[str, Any]] = {
+    **PRESETS,
+    **{preset: {**PRESETS[preset], "t_test": DRAWS} for preset in ("cpu", "gpu")},
+}
 
 
 class DiffusionNetwork(nn.Module):
@@ -114,10 +118,7 @@ class DDPM(Method):
         "noise shorter than 2 pixels.",
         "Published post-processing is common to all methods here, in mm.",
     )
-    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
-        **PRESETS,
-        **{preset: {**PRESETS[preset], "t_test": DRAWS} for preset in ("cpu", "gpu")},
-    }
+    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = SEVERAL_LOOKS
     # Half of its layers are group normalisation: in bfloat16 training steps of `cpu` are shorter so on a CPU.
     channels_last = False
     native: ClassVar[Mapping[str, Any]] = {"rule": "residual"}

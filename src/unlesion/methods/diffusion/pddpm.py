@@ -12,7 +12,7 @@ from torch import Tensor
 from unlesion.methods.base import InputSpec, MethodConfig, StepContext
 from unlesion.methods.batch import Batch
 from unlesion.methods.diffusion.config import DiffusionConfig
-from unlesion.methods.diffusion.ddpm import DDPM, PRESETS, SCALE
+from unlesion.methods.diffusion.ddpm import DDPM, SCALE, SEVERAL_LOOKS
 from unlesion.networks.diffusion.boxes import box_grid, masks
 
 
@@ -61,12 +61,13 @@ class PDDPM(DDPM):
         "The weights are exponential averages of the last ones; the published ones are the best on healthy validation scans.",
         "The learning rate of the paper preset is that of the released code (1e-4), the paper says 1e-5.",
         "Training length comes from the budget; images are not augmented unless training.contrast or training.mirror say so.",
+        "The cpu and gpu presets average six images, two from each of the levels 250, 350 and 500; published is one from 500.",
         "The tiny, cpu and gpu presets are smaller, with a higher learning rate that follows a cosine to 0, and without octaves of "
         "noise shorter than 2 pixels.",
         "Published post-processing is common to all methods here, in mm.",
     )
     # A box is a noisier lesson than an image: the smallest network takes smaller steps.
-    presets = {**PRESETS, "tiny": {**PRESETS["tiny"], "factors": (1, 2), "learning_rate": 1.5e-3}}
+    presets = {**SEVERAL_LOOKS, "tiny": {**SEVERAL_LOOKS["tiny"], "factors": (1, 2), "learning_rate": 1.5e-3}}
     Config: ClassVar[type[MethodConfig]] = PDDPMConfig
     config: PDDPMConfig
 
