@@ -283,7 +283,9 @@ def test_two_stages_one_after_the_other() -> None:
 
 # Other values for every setting that training is said not to hang on: a method takes the first that is not its own.
 AT_DETECTION: dict[str, tuple[object, ...]] = {
+    "across": ("mean",),
     "features": ("unit",),
+    "fusion": (0.0,),
     "precision": ("bf16",),
     "restoration": ("chain",),
     "sampler": ("ddim", "one-step"),
@@ -293,6 +295,7 @@ AT_DETECTION: dict[str, tuple[object, ...]] = {
     "steps": (3,),
     "strengths": ((0.5,),),
     "t_test": ((1,),),
+    "test_noise": ("pyramid",),
 }
 
 
