@@ -5,8 +5,8 @@
 Several levels with commas between them are an ensemble: the images that they draw are averaged. `--set method.steps=10`
 changes other settings of detection for all levels.
 
-Per level: mean |scan - redrawn| over the roi of healthy scans (grey values of the recipe), the AP of that residual over the
-roi of all scans together (after a 5 x 5 median on the network's grid; nothing else of the protocol, so that it compares within
+Per level: mean |scan - redrawn| over the roi of healthy scans (grey values of the recipe), the AP of that residual, or of the
+map of its own that a method has (`andi`), over the roi of all scans together (after a 5 x 5 median on the network's grid; nothing else of the protocol, so that it compares within
 this table only), and the twin gain where scans have twins: 1 - |redrawn - twin| / |scan - twin|, means over the lesions.
 
 The picture: a row a scan (first healthy ones, then those with most lesion), a column a level. For research use only; not a
@@ -50,7 +50,7 @@ WHITE = 1.0
 class Level:
     """What one level made of all scans."""
 
-    residual: list[Floats] = field(default_factory=list)
+    anomaly: list[Floats] = field(default_factory=list)
     lesion: list[Mask] = field(default_factory=list)
     healthy: list[float] = field(default_factory=list)
     left: float = 0.0
@@ -59,7 +59,7 @@ class Level:
     def row(self, name: str) -> str:
         """A row of the table."""
         truth = np.concatenate(self.lesion)
-        found = average_precision_score(truth, np.concatenate(self.residual)) if truth.any() else np.nan
+        found = average_precision_score(truth, np.concatenate(self.anomaly)) if truth.any() else np.nan
         gain = f"{1 - self.left / self.made:.3f}" if self.made else "–"
         error = f"{np.mean(self.healthy):.4f}" if self.healthy else "–"
         return f"| {name} | {error} | {found:.3f} | {gain} |"
@@ -121,12 +121,15 @@ def measured(runs: dict[str, Detector], cohort: Cohort) -> tuple[dict[str, Level
         roi, images = prepared.roi, prepared.images
         drawn = []
         for name, run in runs.items():
-            healthy = run.evidence(prepared, device=pick_device("auto")).healthy
+            evidence = run.evidence(prepared, device=pick_device("auto"))
+            healthy = evidence.healthy
             assert healthy is not None
             drawn.append(healthy)
             residual = np.abs(images - healthy).mean(1)
             level = levels[name]
-            level.residual.append(median_filter(residual, (1, 5, 5))[roi])
+            own = str(run.method.native["rule"]).removeprefix("map:")
+            anomaly = evidence.maps.get(own, residual)
+            level.anomaly.append(median_filter(anomaly, (1, 5, 5))[roi])
             level.lesion.append(lesion[roi])
             if not lesion.any():
                 level.healthy.append(float(residual[roi].mean()))

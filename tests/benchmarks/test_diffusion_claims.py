@@ -233,6 +233,11 @@ def test_levels_are_asked_of_one_run(
         assert drawn.width == 5 * (levels.SIDE + levels.GAP)
     with pytest.raises(SystemExit, match="give whole numbers"):
         levels.main([*words[:4], "--levels", "a"])
+    levels.main([*words[:4], "--levels", "900", "--set", "method.sampler=ddim", "--set", "method.steps=3"])
+    chain = capsys.readouterr().out.splitlines()[2].strip("| ").split(" | ")
+    assert float(chain[1]) != error["900"]
+    with pytest.raises(SystemExit, match=r"method\.width: the training hangs on it"):
+        levels.main([*words[:4], "--levels", "900", "--set", "method.width=16"])
 
 
 @pytest.mark.slow

@@ -10,8 +10,6 @@ from unlesion.errors import BadInput
 from unlesion.scans.entry import Entry
 
 VALIDATION_SHARE = 0.2
-
-
 TEST_SHARE = 0.2
 
 
