@@ -1,0 +1,132 @@
+"""Does one method lead another in every seed? Paired differences of kept rows, a line a question and seed, then their mean.
+
+    python benchmarks/seeds.py benchmarks/results/implants_oasis cddpm:ddpm cddpm-500:ddpm-500
+
+A question names the labels of two rows, with a colon between them; the difference is first minus second.
+Only rows of one test set are compared: of that on which most seeds have both. The line "mean" is over the seeds; its interval
+(95 %, bootstrap over subjects) draws the same subjects for all of them, so it tells how sure the mean is of the subjects, not
+what further seeds would give: for that, look at how far the seeds lie apart.
+
+For research use only; not a medical device.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections import defaultdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from unlesion.errors import BadInput
+from unlesion.evaluation import compare
+from unlesion.evaluation.bootstrap import Bootstrap, Floats
+from unlesion.evaluation.metric import Interval
+from unlesion.evaluation.paired import SCHEMES, Pair
+from unlesion.evaluation.stored import StoredEvaluation
+from unlesion.files import read_json
+
+METRICS = {
+    "voxel.ap": "voxel AP",
+    "voxel.dice_at_fpr.fpr_001": "Dice at 1 % healthy FPR",
+    "twin.gain": "twin gain",
+}
+
+
+class MeanPair(Pair):
+    """The mean over seeds of one difference; a subject is drawn for all seeds alike."""
+
+    def __init__(self, pairs: list[Pair]) -> None:
+        self.subjects = pairs[0].subjects
+        self._pairs = pairs
+
+    def of_weights(self, weights: Floats) -> Floats:
+        return np.mean([pair.of_weights(weights) for pair in self._pairs], axis=0)
+
+    def of_exchanges(self, exchanged: Floats) -> Floats:
+        return np.mean([pair.of_exchanges(exchanged) for pair in self._pairs], axis=0)
+
+
+def question(text: str) -> tuple[str, str]:
+    """The two labels."""
+    first, _, second = text.partition(":")
+    if not first or not second:
+        raise BadInput(f"{text}: name two rows, such as cddpm:ddpm")
+    return first, second
+
+
+def evaluations(folder: Path, first: str, second: str) -> dict[int, tuple[Path, Path]]:
+    """By seed, what comparisons need of both rows, on the test set on which most seeds have both."""
+    found: dict[Any, dict[int, dict[str, Path]]] = defaultdict(lambda: defaultdict(dict))
+    for path in sorted(folder.glob("*.json")):
+        row = read_json(path)
+        if row["method"] in (first, second) and path.with_suffix("").is_dir():
+            found[row["identity"]["test"]][row["seed"]][row["method"]] = path.with_suffix("")
+    both = [
+        {
+            seed: (rows[first], rows[second])
+            for seed, rows in sorted(seeds.items())
+            if {first, second} <= set(rows)
+        }
+        for seeds in found.values()
+    ]
+    most = max(both, key=len, default={})
+    if not most:
+        raise BadInput(f"{folder}: no seed with rows of both {first} and {second}")
+    return most
+
+
+def lines(folder: Path, first: str, second: str) -> list[str]:
+    """The lines of a question: a seed each, then the mean."""
+    cells: dict[str, list[str]] = defaultdict(list)
+    known: dict[str, list[tuple[Pair, float]]] = {metric: [] for metric in METRICS}
+    paths = evaluations(folder, first, second)
+    for seed, (one, two) in paths.items():
+        # Differences are of the second.
+        comparison = compare([two, one])[0]
+        opened = [StoredEvaluation.open(path, scoring="native") for path in (two, one)]
+        for metric in METRICS:
+            found = comparison.get(metric)
+            if found is None or found.difference is None:
+                cells[str(seed)].append("–")
+                continue
+            cells[str(seed)].append(_cell(found.difference, found.ci))
+            known[metric].append((SCHEMES[metric](*opened), found.difference))
+    if len(paths) > 1:
+        cells["mean"] = [_mean(known[metric]) for metric in METRICS]
+    return [
+        "| " + " | ".join([f"`{first}` minus `{second}`", name, *texts]) + " |"
+        for name, texts in cells.items()
+    ]
+
+
+def _mean(known: list[tuple[Pair, float]]) -> str:
+    if len(known) < 2:
+        return "–"
+    value = float(np.mean([difference for _, difference in known]))
+    return _cell(value, MeanPair([pair for pair, _ in known]).interval(value, Bootstrap()))
+
+
+def _cell(value: float, ends: Interval | None) -> str:
+    return f"{value:+.3f}" + (f" [{ends[0]:+.3f}, {ends[1]:+.3f}]" if ends else "")
+
+
+def main(words: list[str] | None = None) -> None:
+    """See the top of this file."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("folder", type=Path, metavar="RESULTS/COHORT")
+    parser.add_argument("questions", nargs="+", metavar="FIRST:SECOND")
+    given = parser.parse_args(words)
+    try:
+        found = [line for text in given.questions for line in lines(given.folder, *question(text))]
+    except BadInput as error:
+        sys.exit(str(error))
+    print("| " + " | ".join(["question", "seed", *METRICS.values()]) + " |")
+    print("|" + "---|" * (2 + len(METRICS)))
+    print("\n".join(found))
+
+
+if __name__ == "__main__":
+    main()
