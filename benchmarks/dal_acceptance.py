@@ -234,7 +234,8 @@ class Acceptance:
         for batch in healthy:
             lesioned, where = disc(batch, self.generator)
             drawn = self.method.redraw(self.run.network, lesioned)
-            images = {"dal": drawn.healthy, "not restored": drawn.plain}
+            unrestored = self.method.unrestored(self.run.network, lesioned, drawn)
+            images = {"dal": drawn.healthy, "not restored": unrestored}
             if plain is not None:
                 other = plain.method.explain(plain.network, lesioned).healthy
                 if other is None:
@@ -282,7 +283,7 @@ def picture(run: Detector, healthy: list[Batch], path: Path, *, rows: int = 6) -
             (found.anatomy[0].argmax(0), "nipy_spectral", classes),
             (found.edges[0].sum(0), "gray", 6.0),
             (found.restored[0].argmax(0), "nipy_spectral", classes),
-            (found.plain[0, 0], "gray", 1.0),
+            (method.unrestored(run.network, one, found)[0, 0], "gray", 1.0),
             (found.healthy[0, 0], "gray", 1.0),
             (fused, "inferno", 3.0),
         ]

@@ -16,7 +16,7 @@ import torch
 
 from unlesion.detector import Detector, batches_of
 from unlesion.errors import BadInput
-from unlesion.methods.denoising.disyre import DisyreConfig
+from unlesion.methods.denoising.disyre import Disyre
 from unlesion.scans import Cohort
 
 
@@ -29,16 +29,17 @@ def main() -> None:
     parser.add_argument("--split", default="val")
     given = parser.parse_args()
     detector = Detector.load(given.run)
-    config = detector.method.config
-    if not isinstance(config, DisyreConfig):
-        raise BadInput(f"{given.run}: a run of {detector.method.name}; give one of disyre")
-    changes: dict[float, list[float]] = {strength: [] for strength in config.told}
+    method = detector.method
+    if not isinstance(method, Disyre):
+        raise BadInput(f"{given.run}: a run of {method.name}; give one of disyre")
+    changes: dict[float, list[float]] = {strength: [] for strength in method.config.told}
     for entry in Cohort.open(given.manifest, where=given.where).select(split=given.split, label="healthy"):
         for _, batch in batches_of(detector.prepare(entry.read()), seed=0):
             images = batch.images * batch.roi
+            told = method.told(detector.network, batch)
             for strength, found in changes.items():
                 with torch.no_grad():
-                    restored = detector.network(images, images.new_full((len(images),), strength))
+                    restored = told(images, images.new_full((len(images),), strength))
                 found.append(float((restored - images).abs()[batch.roi.expand_as(images)].mean()))
     print("| strength told | mean change of a healthy scan |\n|---|---|")
     for strength, found in changes.items():

@@ -22,6 +22,7 @@ from unlesion.methods.batch import Batch
 from unlesion.networks.edges import anatomy_edges
 from unlesion.networks.ssim import ssim_map
 from unlesion.networks.tissue_prior import TissuePrior
+from unlesion.training.refusing import refuse_early
 
 
 def dal(**overrides: object) -> DisentangledAnatomy:
@@ -114,6 +115,53 @@ def test_nothing_but_edges_and_the_code_reaches_the_healthy_image() -> None:
         torch.testing.assert_close(found.healthy, drawn, rtol=1e-4, atol=1e-5)
 
 
+def test_nothing_but_edges_reaches_the_restored_anatomy_as_it_ships() -> None:
+    """With its defaults, too: the fit of grey values and the code that is read again touch the image alone."""
+    method = dal()
+    network = network_of(method)
+    batch = head(2)
+    train(method, network, batch, steps=2, per_step=2)
+    found = method.redraw(network, batch)
+    with torch.no_grad():
+        again = method._anatomy(
+            method._restore(network.eval(), found.edges, batch.roi, batch.position), batch.roi, 0.3
+        )
+    assert torch.equal(again, found.restored)
+
+
+def test_of_tissues_there_are_no_edges_between_their_parts() -> None:
+    labels = torch.zeros(1, 10, 16, 16)
+    labels[:, 4] = 1.0
+    parts, tissues = labels.clone(), labels.clone()
+    parts[:, 4, 4:12, 4:12], parts[:, 6, 4:12, 4:12] = 0.0, 1.0
+    tissues[:, 4, 4:12, 4:12], tissues[:, 7, 4:12, 4:12] = 0.0, 1.0
+    config = DALConfig(edge_planes="tissues")
+    unused = torch.zeros(1, 1, 16, 16)
+    of_parts, of_tissues = (edges_of(one, unused, unused > 0, config) for one in (parts, tissues))
+    assert config.planes(9) == of_parts.shape[1] == 4
+    assert (of_parts == 0).all() and (of_tissues[:, 2:] > 0).any() and (of_tissues[:, :2] == 0).all()
+
+
+def test_restored_again_without_the_edges_of_what_is_unlike() -> None:
+    batch = head(4)
+    network = network_of(dal())
+    train(dal(), network, batch, steps=3)
+    lesioned, _ = with_discs(batch, 1.4)
+    once, again = (dal(again=switch).redraw(network, lesioned) for switch in (False, True))
+    assert torch.equal(once.anatomy, again.anatomy) and torch.equal(once.edges, again.edges)
+    assert not torch.equal(once.restored, again.restored)
+    # The code is never read again, so nothing is restored again.
+    none = dal(again=True, robust=0).redraw(network, lesioned)
+    assert torch.equal(none.restored, once.restored)
+
+
+def test_random_maps_for_all_are_refused_where_the_prior_reads_the_order_of_tissues() -> None:
+    with pytest.raises(BadInput, match=r"training.recontrast .* method.prior=none"):
+        refuse_early(dal(), None, "map:fused", recontrast=0.5, resume=False)
+    refuse_early(dal(), None, "map:fused", recontrast=0.0, resume=False)
+    refuse_early(dal(prior="none"), None, "map:fused", recontrast=0.5, resume=False)
+
+
 def test_the_inside_of_a_homogeneous_region_leaves_no_trace() -> None:
     labels = torch.zeros(1, 4, 16, 16)
     labels[:, 1] = 1.0
@@ -199,8 +247,10 @@ SWITCHES = [
     {"edges": "none"},
     {"edges": "canny"},
     {"edge_planes": "one"},
+    {"edge_planes": "tissues"},
     {"spurious": "none"},
-    {"spurious": "painted"},
+    {"spurious": "pasted"},
+    {"again": True},
     {"robust": 0, "regrade": False, "fusion": 0.0},
     {"code_recovery": 0.0, "leak": 0.0, "invariance": 0.0, "similarity": 0.0, "drawn_weight": 0.0},
 ]

@@ -197,6 +197,38 @@ def test_the_network_is_shown_the_anomaly_and_told_its_strength_and_the_target_i
     assert loss == pytest.approx(float(wrong), rel=1e-4) and loss > 1e-4
 
 
+def test_a_network_that_tells_the_change_changes_the_less_the_weaker_the_strength() -> None:
+    torch.manual_seed(0)
+    method = tiny("disyre", target="change")
+    network = method.build().eval()
+    batch = grainy(4)
+    seen = {}
+    with torch.no_grad():
+        for strength in (0.01, 0.05, 0.1, 0.8):
+            told = torch.full((4,), strength)
+            seen[strength] = float((network(batch.images, told) - batch.images).abs().mean())
+    # Weaker ones than the faintest are told in its units.
+    assert 0 < seen[0.01] < 2 * seen[0.05] and 1.2 * seen[0.05] < seen[0.1] < seen[0.8] / 4
+
+
+def test_faint_anomalies_count_as_much_where_the_change_is_told() -> None:
+    class Nothing(nn.Module):
+        """Leaves every image as it is."""
+
+        def forward(self, images: Tensor, strengths: Tensor) -> Tensor:
+            return images
+
+    batch = grainy(256)
+    losses = {}
+    for target in ("image", "change"):
+        for weak in (0.0, 1.0):
+            method = tiny("disyre", target=target, weak=weak, kinds=("bias",))
+            context = StepContext(step=0, progress=0.0, generator=generator(), shared={})
+            losses[target, weak] = float(method._loss(Nothing(), batch, context)["loss"])  # type: ignore[attr-defined]
+    assert losses["image", 1.0] < 0.5 * losses["image", 0.0]
+    assert losses["change", 1.0] > 0.5 * losses["change", 0.0]
+
+
 def test_the_chain_walks_down_the_blend_that_it_was_given() -> None:
     """With a network that knows the clean image, what is left after each step is the blend of the next strength."""
     clean, foreign = (

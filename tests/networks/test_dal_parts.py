@@ -29,13 +29,12 @@ def whole(*shape: int) -> Tensor:
 
 
 @pytest.mark.parametrize("dims", [2, 3])
-def test_the_unet_does_not_see_scale_and_shift_behind_its_first_layer(dims: int) -> None:
+def test_the_unet_does_not_see_how_strong_the_contrast_is(dims: int) -> None:
     torch.manual_seed(0)
     network = InstanceUNet(1, 4, widths=(4, 8), dims=dims).eval()
     images = torch.rand(2, 1, *[16] * dims, generator=generator())
     with torch.no_grad():
         found = network(images)
-        # A first convolution with padding sees the border of a shift; of a scale it sees nothing.
         again = network(3.0 * images)
     assert found.shape == (2, 4, *[16] * dims)
     torch.testing.assert_close(found, again, rtol=1e-2, atol=1e-2)
@@ -56,7 +55,8 @@ def test_the_image_depends_on_anatomy_and_code() -> None:
     torch.testing.assert_close(draw(changed, code)[..., 7:], drawn[..., 7:])
 
 
-def test_codes_do_not_know_where_anything_is() -> None:
+@pytest.mark.parametrize(("by", "least"), [(16, 1e-4), (8, 0.1), (5, 0.1)])
+def test_codes_hardly_know_where_anything_is(by: int, least: float) -> None:
     torch.manual_seed(0)
     encode = ImagingEncoder(1, width=8, code=4).eval()
     images = torch.zeros(1, 1, 64, 64)
@@ -64,10 +64,12 @@ def test_codes_do_not_know_where_anything_is() -> None:
     anatomy, roi = (images > 0).float(), whole(1, 1, 64, 64)
     with torch.no_grad():
         first, _ = encode(anatomy, images, roi)
-        second, _ = encode(anatomy.roll((16, 16), (2, 3)), images.roll((16, 16), (2, 3)), roi)
+        second, _ = encode(anatomy.roll((by, by), (2, 3)), images.roll((by, by), (2, 3)), roi)
         brighter, _ = encode(anatomy, 1.2 * images, roi)
-    torch.testing.assert_close(first, second, rtol=1e-4, atol=1e-5)
-    assert float((brighter - first).abs().max()) > 0.01
+    # Only multiples of the whole stride, 16, look the same to strided convolutions.
+    told = float((brighter - first).abs().max())
+    assert told > 0.01
+    assert float((second - first).abs().max()) < least * told
 
 
 def test_codes_are_means_over_the_roi_alone() -> None:

@@ -177,6 +177,10 @@ class Method(ABC):
         """The training, in order; empty for closed-form methods."""
         return []
 
+    def reads_order(self) -> bool:
+        """Whether training takes from a modality's name how bright its tissues are, so that random maps would mislead it."""
+        return False
+
     def fit(self, network: nn.Module, batches: Callable[[], Iterable[Batch]]) -> None:
         """Closed-form learning: `batches()` goes once over all healthy training images."""
 

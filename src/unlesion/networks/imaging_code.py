@@ -17,7 +17,7 @@ class ImagingEncoder(nn.Module):
     """Anatomy and image to mean and log variance of a code.
 
     Four convolutions of stride 2 and their mean over the roi, beside it the mean grey value of every class; two linear
-    layers. No place can be told from means. There is no normalisation: what it would take away is what is looked for.
+    layers. Places can hardly be told from means. There is no normalisation: what it would take away is what is looked for.
 
     Args:
         classes: planes of the anatomy.

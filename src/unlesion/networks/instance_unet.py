@@ -1,4 +1,4 @@
-"""A plain U-Net with instance normalisation, which forgets how bright an image is and how strong its contrast."""
+"""A plain U-Net with instance normalisation, which forgets how strong the contrast of an image is."""
 
 from __future__ import annotations
 

@@ -210,6 +210,7 @@ class TissuePrior(nn.Module):
         inside = roi.float()
         total = inside.flatten(1).sum(1, keepdim=True)
         prior = self.pull * total * common.share
+        # How common a tissue is in an image, the map of places tells better than a share.
         share, mean, spread = (
             part.expand(len(images), -1) for part in (common.share, common.mean, common.deviation)
         )
@@ -231,7 +232,6 @@ class TissuePrior(nn.Module):
             far = (images - mean.reshape(*mean.shape, *[1] * len(axes))).square()
             off = common.deviation.square() + (mean - common.mean).square()
             spread = _bounded((((weight * far).sum(axes) + prior * off) / safe).sqrt(), mean)
-            share = mass / mass.sum(1, keepdim=True).clamp(min=1e-3)
         return found, Mixture(share, mean, spread)
 
     def _parts(self, images: Tensor, found: Tensor, mixture: Mixture) -> Tensor:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 
+from unlesion.errors import BadInput
 from unlesion.methods.base import InputSpec, Method
 from unlesion.methods.own_maps import refuse_unknown_maps
 from unlesion.modality import condition_name
@@ -23,18 +24,27 @@ def expected_input(cohort: Cohort, recipe: Recipe) -> InputSpec:
     )
 
 
-def refuse_early(method: Method, steps: str | int | None, rule: str, *, resume: bool) -> None:
+def refuse_early(
+    method: Method, steps: str | int | None, rule: str, *, recontrast: float, resume: bool
+) -> None:
     """Complain about settings that do not work before anything is prepared or written.
 
     Args:
         method: with its settings and the images that are expected.
         steps: as the user asked for them; None is a budget in minutes.
         rule: of the scoring.
+        recontrast: share of the images that training shows under random maps of grey values.
         resume: whether the training was begun before.
 
     Raises:
-        BadInput: unknown stages, an impossible size, files of weights that cannot be read, a map that is not made.
+        BadInput: unknown stages, an impossible size, files of weights that cannot be read, a map that is not made, random
+            maps for a method that reads tissues off the order of grey values.
     """
+    if recontrast and method.reads_order():
+        raise BadInput(
+            f"training.recontrast would hide from {method.name} how bright tissues are; it draws random contrasts of its own: "
+            "leave training.recontrast at 0, or set method.prior=none"
+        )
     stages = method.stages()
     if steps is not None and stages:
         steps_per_stage(steps, {stage.name: stage.share for stage in stages})

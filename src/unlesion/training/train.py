@@ -174,6 +174,7 @@ def train(
         method_class(config, expected_input(healthy, the_recipe)),
         steps,
         wanted.rule,
+        recontrast=training.recontrast,
         resume=resume or learnt is not None,
     )
     claim(out, identity, resume)

@@ -39,7 +39,7 @@ class ArepasConfig(MethodConfig):
         knee: steepness, in grey values per pixel, at which an edge is drawn half as strong as the strongest: a
             small one leaves nothing of how bright something is against its surroundings.
         spurious: share of training images that get contours of things that are not there.
-        contours: ellipses that make them, at most.
+        contours: ellipses that make them, all of one grey value; their centres lie in the middle half of the picture.
         half_axis: mean of the normal distribution whose magnitude their half axes have, in pixels.
         half_axis_spread: its standard deviation.
         absolute: weight of the absolute error.

@@ -13,14 +13,17 @@ from unlesion.methods.base import MethodConfig
 from unlesion.networks.canny import canny_edges
 from unlesion.networks.contours import damaged, drawn_over, painted, pasted, random_blobs
 from unlesion.networks.edges import anatomy_edges
+from unlesion.networks.overlap import grouped
 
 
 class CorruptionConfig(MethodConfig):
     """Settings of edges and of their corruption.
 
     Attributes:
+        tissues: that the prior tells apart (3: fluid, grey and white matter); the anatomy has parts of each.
         edges: of the "anatomy", of the image by "canny", or "none": the restorer sees the anatomy itself.
-        edge_planes: edges of all classes in "one" plane, or of "each" class apart.
+        edge_planes: edges of all classes in "one" plane, of "each" class apart, or of whole "tissues" apart, without those
+            between the parts of a tissue. The more edges, the more of a rough lesion is told with them.
         canny_low: grey values per pixel above which an edge of the image is weak.
         canny_high: above which it is strong.
         spurious: contours that belong to nothing, as lesions leave them: "pasted" into the anatomy as regions of a
@@ -35,8 +38,9 @@ class CorruptionConfig(MethodConfig):
         jitter: share of the places where edges are moved by a pixel.
     """
 
+    tissues: int = Field(3, ge=2, le=8)
     edges: Literal["anatomy", "canny", "none"] = "anatomy"
-    edge_planes: Literal["one", "each"] = "one"
+    edge_planes: Literal["one", "each", "tissues"] = "one"
     canny_low: float = Field(0.04, gt=0)
     canny_high: float = Field(0.08, gt=0)
     spurious: Literal["pasted", "painted", "none"] = "painted"
@@ -53,7 +57,9 @@ class CorruptionConfig(MethodConfig):
         """Planes that the restorer sees, for that many classes and the background."""
         if self.edges == "none":
             return classes + 1
-        return classes + 1 if self.edges == "anatomy" and self.edge_planes == "each" else 1
+        if self.edges == "canny" or self.edge_planes == "one":
+            return 1
+        return 1 + (classes if self.edge_planes == "each" else self.tissues)
 
 
 def edges_of(anatomy: Tensor, images: Tensor, roi: Tensor, config: CorruptionConfig) -> Tensor:
@@ -62,7 +68,9 @@ def edges_of(anatomy: Tensor, images: Tensor, roi: Tensor, config: CorruptionCon
         return anatomy
     if config.edges == "canny":
         return canny_edges(images, roi, low=config.canny_low, high=config.canny_high)
-    return anatomy_edges(anatomy, each=config.edge_planes == "each")
+    if config.edge_planes == "tissues":
+        anatomy = torch.cat([anatomy[:, :1], grouped(anatomy[:, 1:], config.tissues)], dim=1)
+    return anatomy_edges(anatomy, each=config.edge_planes != "one")
 
 
 def corrupted(

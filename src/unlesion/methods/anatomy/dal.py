@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import partial
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from unlesion.errors import BadInput
 from unlesion.methods.anatomy.code_losses import leak, recovery_error
 from unlesion.methods.anatomy.corruption import corrupted, edges_of
-from unlesion.methods.anatomy.dal_config import DALConfig
+from unlesion.methods.anatomy.dal_config import PRESETS, DALConfig
 from unlesion.methods.anatomy.dal_network import CEILING, DALNetwork, Redrawn
 from unlesion.methods.anatomy.views import channels_apart, joined, make_views
 from unlesion.methods.base import Method, Phase, Stage, StepContext
@@ -20,6 +20,7 @@ from unlesion.methods.batch import Batch, Evidence
 from unlesion.methods.sizes import coarsest_grid, critic_fits
 from unlesion.networks.agreement import most_alike
 from unlesion.networks.draws import normal
+from unlesion.networks.edges import dilated
 from unlesion.networks.film import FilmRecoupler
 from unlesion.networks.hinge import hinge_critic_loss, hinge_deception_loss
 from unlesion.networks.imaging_code import HALVINGS, ImagingEncoder, kl_to_standard, sampled
@@ -68,23 +69,7 @@ class DisentangledAnatomy(Method):
         "The tiny, cpu and gpu presets have smaller networks, higher learning rates, and edges of each class apart; tiny and cpu "
         "leave out the loss of each view from its own anatomy, and cpu the critic.",
     )
-    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
-        "tiny": {
-            "image_size": 32, "batch": 8, "anatomy_widths": (8, 12), "restorer_widths": (8, 12, 16), "film_width": 8,
-            "film_blocks": 1, "imaging_width": 8, "critic_widths": (8, 8), "self_weight": 0.0,
-            "learning_rate": 3e-3, "restoring_rate": 3e-3, "edge_planes": "each",
-        },
-        "cpu": {
-            "image_size": 64, "batch": 8, "anatomy_widths": (16, 32, 64), "restorer_widths": (16, 32, 64, 128),
-            "film_width": 16, "film_blocks": 2, "self_weight": 0.0, "adversarial": 0.0, "critic_widths": (16, 32, 64),
-            "disentangling": 0.5, "learning_rate": 3e-3, "restoring_rate": 3e-3, "edge_planes": "each",
-        },
-        "gpu": {
-            "image_size": 128, "batch": 32, "restorer_widths": (32, 64, 128, 256), "film_blocks": 3,
-            "learning_rate": 1e-3, "restoring_rate": 1e-3, "edge_planes": "each",
-        },
-        "paper": {"image_size": 224, "batch": 16},
-    }  # fmt: skip
+    presets = PRESETS
     native = {"rule": "map:fused"}
     # Instance normalisation and the small widths are slower so in bfloat16.
     channels_last = False
@@ -156,6 +141,10 @@ class DisentangledAnatomy(Method):
             Stage(name="disentangle", phases=(parting,), share=share),
             Stage(name="restore", phases=restoring, share=1.0 - share),
         ]
+
+    def reads_order(self) -> bool:
+        """The prior does: dark on T1 is fluid."""
+        return self.config.prior != "none"
 
     # First stage
 
@@ -325,16 +314,18 @@ class DisentangledAnatomy(Method):
             # Where the restorer put another class, it says itself that the scan is not to be believed.
             same = anatomy.argmax(1, keepdim=True) == restored.argmax(1, keepdim=True)
             trusted = most_alike(images, drawn, roi, share=TRUSTED) & same
+            if config.again:
+                # As in training, where blobs have no edges.
+                found = self._restore(network, edges * (1.0 - dilated((~trusted).float())), roi, position)
+                restored = self._anatomy(found, roi, config.temperature)
             mixed = torch.where(trusted, images, drawn)
             code = self._code(network, torch.where(trusted, anatomy, restored), mixed, roi)
             drawn = self._draw(network, restored, code, images) * roi
-        plain = self._draw(network, anatomy, code, images) * roi
         return Redrawn(
             anatomy=anatomy,
             edges=edges,
             restored=restored,
             code=code,
-            plain=self._graded(plain, images, anatomy, roi),
             healthy=self._graded(drawn, images, restored, roi),
             # Whether something is the bright or the middle part of a tissue is no disagreement.
             disagreement=disagreement(*(grouped(each.softmax(1), config.tissues) for each in (logits, found)))
@@ -367,6 +358,14 @@ class DisentangledAnatomy(Method):
             ]
         names = Redrawn.__dataclass_fields__
         return Redrawn(**{name: torch.cat([getattr(one, name) for one in each]) for name in names})
+
+    def unrestored(self, network: nn.Module, batch: Batch, found: Redrawn) -> Tensor:
+        """What the healthy image would be without any restoring: (B, C, ...) drawn from the scan's own anatomy."""
+        assert isinstance(network, DALNetwork)
+        with asking(network):
+            images = batch.images * batch.roi
+            drawn = self._draw(network, found.anatomy, found.code, images) * batch.roi
+            return self._graded(drawn, images, found.anatomy, batch.roi)
 
     def recoupled(self, network: nn.Module, anatomy: Tensor, code: Tensor, roi: Tensor) -> Tensor:
         """Any anatomy (B, 1 + K, ...) in the imaging of any code (B, n): (B, 1, ...)."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from collections.abc import Mapping
+from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
@@ -10,12 +11,29 @@ from unlesion.methods.anatomy.corruption import CorruptionConfig
 from unlesion.methods.rates import cosine
 from unlesion.networks.one_hot import Operator
 
+PRESETS: Mapping[str, Mapping[str, Any]] = {
+    "tiny": {
+        "image_size": 32, "batch": 8, "anatomy_widths": (8, 12), "restorer_widths": (8, 12, 16), "film_width": 8,
+        "film_blocks": 1, "imaging_width": 8, "critic_widths": (8, 8), "self_weight": 0.0,
+        "learning_rate": 3e-3, "restoring_rate": 3e-3, "edge_planes": "each",
+    },
+    "cpu": {
+        "image_size": 64, "batch": 8, "anatomy_widths": (16, 32, 64), "restorer_widths": (16, 32, 64, 128),
+        "film_width": 16, "film_blocks": 2, "self_weight": 0.0, "adversarial": 0.0, "critic_widths": (16, 32, 64),
+        "disentangling": 0.5, "learning_rate": 3e-3, "restoring_rate": 3e-3, "edge_planes": "each",
+    },
+    "gpu": {
+        "image_size": 128, "batch": 32, "restorer_widths": (32, 64, 128, 256), "film_blocks": 3,
+        "learning_rate": 1e-3, "restoring_rate": 1e-3, "edge_planes": "each",
+    },
+    "paper": {"image_size": 224, "batch": 16},
+}  # fmt: skip
+
 
 class DALConfig(CorruptionConfig):
     """Settings of `DisentangledAnatomy`; where they come from stands in the card.
 
     Attributes:
-        tissues: that the prior tells apart (3: fluid, grey and white matter).
         subclasses: parts of each tissue; anatomy has `tissues` times `subclasses` planes and the background.
         anatomy_widths: channels of the levels of the anatomy encoder.
         restorer_widths: channels of the levels of the restorer.
@@ -43,6 +61,7 @@ class DALConfig(CorruptionConfig):
         drawn_weight: of the error of the redrawn image in the second stage.
         adversarial: weight of the critic's judgement; 0 trains no critic.
         robust: how often the imaging code is read anew without what was unlike.
+        again: the anatomy is restored anew each time, too, without the edges of what was unlike.
         regrade: fit the grey values of the redrawn image to the scan's.
         bias_order: of the smooth waves in that fit; 0 for none.
         fusion: weight of anatomical disagreement in the map `fused`.
@@ -53,7 +72,6 @@ class DALConfig(CorruptionConfig):
 
     at_detection: ClassVar[frozenset[str]] = frozenset({"fusion"})
 
-    tissues: int = Field(3, ge=2, le=8)
     subclasses: int = Field(3, ge=1, le=8)
     anatomy_widths: tuple[int, ...] = Field((32, 64, 128, 256), min_length=2)
     restorer_widths: tuple[int, ...] = Field((32, 64, 128, 256, 256), min_length=2)
@@ -80,6 +98,7 @@ class DALConfig(CorruptionConfig):
     drawn_weight: float = Field(1.0, ge=0)
     adversarial: float = Field(0.01, ge=0)
     robust: int = Field(3, ge=0, le=10)
+    again: bool = False
     regrade: bool = True
     bias_order: int = Field(2, ge=0, le=4)
     fusion: float = Field(0.5, ge=0)

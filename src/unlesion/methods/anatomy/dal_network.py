@@ -51,7 +51,6 @@ class Redrawn:
         edges: (B, E, ...) what the restorer saw.
         restored: (B, 1 + K, ...) its anatomy.
         code: (B · C, n) imaging codes, channel after channel of every image.
-        plain: (B, C, ...) drawn from the scan's own anatomy: nothing was restored.
         healthy: (B, C, ...) drawn from the restored one.
         disagreement: (B, ...) of the two anatomies, 0 to 1.
     """
@@ -60,6 +59,5 @@ class Redrawn:
     edges: Tensor
     restored: Tensor
     code: Tensor
-    plain: Tensor
     healthy: Tensor
     disagreement: Tensor

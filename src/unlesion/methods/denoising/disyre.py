@@ -24,6 +24,8 @@ from unlesion.networks.told_unet import ToldUNet
 
 # The published schedule, from almost clean (0) to strongest (1): so many strengths, and the ends of its betas.
 LEVELS, FIRST_BETA, LAST_BETA = 100, 1e-3, 2e-1
+# Changes are told in units of the strength, of weaker ones in units of this.
+FAINTEST = 0.05
 # The network is told strengths as numbers up to this, as its time steps would be.
 TOLD = 100.0
 
@@ -41,6 +43,8 @@ class DisyreConfig(ConditionedConfig):
         factors: of the levels' widths ("diffusion").
         blocks: residual blocks a level ("diffusion").
         attention: levels that attend, 0 the finest ("diffusion"); the middle always does.
+        target: what the network tells: the restored "image", or its "change" in units of the strength, so that a faint
+            anomaly counts as much in the loss as a strong one and a weak strength can change little.
         kinds: what anomalies are made of, see `GradedAnomalies`; v2 is ("texture", "bias"), v1 ("patch",).
         shapes: of the anomalies.
         sides: range of the sides of boxes and the diameters of balls, shares of the image's side.
@@ -66,6 +70,7 @@ class DisyreConfig(ConditionedConfig):
     factors: tuple[int, ...] = Field((1, 2, 3, 4, 8, 8), min_length=2)
     blocks: int = Field(2, ge=1)
     attention: tuple[int, ...] = (4,)
+    target: Literal["image", "change"] = "image"
     kinds: tuple[Kind, ...] = Field(("texture", "bias"), min_length=1)
     shapes: tuple[Shape, ...] = Field(("box", "ball", "blob"), min_length=1)
     sides: tuple[float, float] = (10 / SIDE, 44 / SIDE)
@@ -112,14 +117,22 @@ def schedule_strengths(steps: int) -> list[float]:
 class DisyreNetwork(Conditionable):
     """Holds the U-Net, whose further planes tell the modality."""
 
-    def __init__(self, unet: ToldUNet | DiffusionUNet) -> None:
+    def __init__(self, unet: ToldUNet | DiffusionUNet, *, tells_change: bool = False) -> None:
         super().__init__()
         self.unet = unet
+        self.tells_change = tells_change
 
     def forward(self, images: Tensor, strengths: Tensor) -> Tensor:
         """(B, C, ...) and (B,) strengths from 0 to 1 to the images restored."""
         result: Tensor = self.unet(with_planes(images, self.condition), TOLD * strengths)
+        if self.tells_change:
+            result = images + units_of(strengths, images.ndim) * result
         return result
+
+
+def units_of(strengths: Tensor, dims: int) -> Tensor:
+    """What changes are told in, (B,) to (B, 1, ...)."""
+    return strengths.clamp(min=FAINTEST).reshape(-1, *[1] * (dims - 1))
 
 
 def ensemble(restore: Restorer, images: Tensor, strengths: tuple[float, ...]) -> tuple[Tensor, Tensor]:
@@ -181,6 +194,7 @@ class Disyre(ConditionedMethod):
         "roi and reach its border; published ones keep half a window off the patch's border and end at the window's.",
         "Irregular shapes are drawn anew, with a radius that goes up and down with the direction; published ones are slices of 300 stored "
         "blobs. They are not enlarged further.",
+        "Foreign pieces come round again at the other side of the picture where they reach beyond it; published ones are whole pieces.",
         "Soft shapes end where a thousandth of them is left.",
         "Images reach 1.5 where the median of tissue is 0.5, published ones are clipped at their 98th percentile: the same amount of bias "
         "is about 1.4 times as strong beside tissue here.",
@@ -252,7 +266,7 @@ class Disyre(ConditionedMethod):
                 dims=spec.dims,
                 extra=len(self.conditions),
             )
-        return DisyreNetwork(unet)
+        return DisyreNetwork(unet, tells_change=config.target == "change")
 
     def stages(self) -> list[Stage]:
         """One stage."""
@@ -271,7 +285,10 @@ class Disyre(ConditionedMethod):
     def _loss(self, network: nn.Module, batch: Batch, context: StepContext) -> Mapping[str, Tensor]:
         corrupted = self.anomalies.over(batch, generator=context.generator)
         restored = self.told(network, batch)(corrupted.images, corrupted.strength)
-        return {"loss": roi_mean((restored.float() - batch.images * batch.roi).square(), batch.roi)}
+        error = restored.float() - batch.images * batch.roi
+        if self.config.target == "change":
+            error = error / units_of(corrupted.strength, error.ndim)
+        return {"loss": roi_mean(error.square(), batch.roi)}
 
     def explain(self, network: nn.Module, batch: Batch) -> Evidence:
         """The restored image is the healthy one; the map `restoration` adds up what every strength changed."""
