@@ -63,6 +63,10 @@ class DisentangledAnatomy(Method):
         "contrasts are not paired, and random maps of grey values stand in.",
         "There is no class for other tissue; fluid, grey and white matter have parts instead.",
         "No adversarial, perceptual or patch-contrastive loss in the first stage, and no joint fine-tuning at the end.",
+        "The restorer learns from lesions of a kind: regions of a random grey, painted into healthy images before their anatomy is found, "
+        "which weigh five times as much as the rest (`spurious`, `spurious_weight`).",
+        "Beside the edges, a scan reaches its healthy image through the imaging code, which is read again with parts of the restored "
+        "anatomy, and through a robust fit of grey values, eleven numbers a channel (`robust`, `regrade`).",
         "The critic's last convolution has no spectral norm; with `operator=gumbel` the temperature falls, too.",
         "Maps are divided by quantiles of healthy training pixels before they are added, not of validation ones.",
         "The weights kept are the last, averaged ones of each stage; training length comes from the budget.",
