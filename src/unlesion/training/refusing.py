@@ -42,7 +42,7 @@ def refuse_early(
     """
     if recontrast and method.reads_order():
         raise BadInput(
-            f"training.recontrast would hide from {method.name} how bright tissues are; it draws random contrasts of its own: "
+            f"training.recontrast would hide from {method.name} how bright tissues are, and it draws random contrasts itself: "
             "leave training.recontrast at 0, or set method.prior=none"
         )
     stages = method.stages()
