@@ -142,19 +142,6 @@ def test_of_tissues_there_are_no_edges_between_their_parts() -> None:
     assert (of_parts == 0).all() and (of_tissues[:, 2:] > 0).any() and (of_tissues[:, :2] == 0).all()
 
 
-def test_restored_again_without_the_edges_of_what_is_unlike() -> None:
-    batch = head(4)
-    network = network_of(dal())
-    train(dal(), network, batch, steps=3)
-    lesioned, _ = with_discs(batch, 1.4)
-    once, again = (dal(again=switch).redraw(network, lesioned) for switch in (False, True))
-    assert torch.equal(once.anatomy, again.anatomy) and torch.equal(once.edges, again.edges)
-    assert not torch.equal(once.restored, again.restored)
-    # The code is never read again, so nothing is restored again.
-    none = dal(again=True, robust=0).redraw(network, lesioned)
-    assert torch.equal(none.restored, once.restored)
-
-
 def test_random_maps_for_all_are_refused_where_the_prior_reads_the_order_of_tissues() -> None:
     with pytest.raises(BadInput, match=r"training.recontrast .* method.prior=none"):
         refuse_early(dal(), None, "map:fused", recontrast=0.5, resume=False)
@@ -250,7 +237,6 @@ SWITCHES = [
     {"edge_planes": "tissues"},
     {"spurious": "none"},
     {"spurious": "pasted"},
-    {"again": True},
     {"robust": 0, "regrade": False, "fusion": 0.0},
     {"code_recovery": 0.0, "leak": 0.0, "invariance": 0.0, "similarity": 0.0, "drawn_weight": 0.0},
 ]

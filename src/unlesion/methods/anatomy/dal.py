@@ -20,7 +20,6 @@ from unlesion.methods.batch import Batch, Evidence
 from unlesion.methods.sizes import coarsest_grid, critic_fits
 from unlesion.networks.agreement import most_alike
 from unlesion.networks.draws import normal
-from unlesion.networks.edges import dilated
 from unlesion.networks.film import FilmRecoupler
 from unlesion.networks.hinge import hinge_critic_loss, hinge_deception_loss
 from unlesion.networks.imaging_code import HALVINGS, ImagingEncoder, kl_to_standard, sampled
@@ -318,10 +317,6 @@ class DisentangledAnatomy(Method):
             # Where the restorer put another class, it says itself that the scan is not to be believed.
             same = anatomy.argmax(1, keepdim=True) == restored.argmax(1, keepdim=True)
             trusted = most_alike(images, drawn, roi, share=TRUSTED) & same
-            if config.again:
-                # As in training, where blobs have no edges.
-                found = self._restore(network, edges * (1.0 - dilated((~trusted).float())), roi, position)
-                restored = self._anatomy(found, roi, config.temperature)
             mixed = torch.where(trusted, images, drawn)
             code = self._code(network, torch.where(trusted, anatomy, restored), mixed, roi)
             drawn = self._draw(network, restored, code, images) * roi

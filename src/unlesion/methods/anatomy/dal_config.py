@@ -61,7 +61,6 @@ class DALConfig(CorruptionConfig):
         drawn_weight: of the error of the redrawn image in the second stage.
         adversarial: weight of the critic's judgement; 0 trains no critic.
         robust: how often the imaging code is read anew without what was unlike.
-        again: the anatomy is restored anew each time, too, without the edges of what was unlike.
         regrade: fit the grey values of the redrawn image to the scan's.
         bias_order: of the smooth waves in that fit; 0 for none.
         fusion: weight of anatomical disagreement in the map `fused`.
@@ -98,7 +97,6 @@ class DALConfig(CorruptionConfig):
     drawn_weight: float = Field(1.0, ge=0)
     adversarial: float = Field(0.01, ge=0)
     robust: int = Field(3, ge=0, le=10)
-    again: bool = False
     regrade: bool = True
     bias_order: int = Field(2, ge=0, le=4)
     fusion: float = Field(0.5, ge=0)
