@@ -2,6 +2,7 @@
 
     OMP_NUM_THREADS=1 python benchmarks/diffusion_speed.py              # all seven methods at their cpu presets
     OMP_NUM_THREADS=1 python benchmarks/diffusion_speed.py cddpm andi   # some of them
+    OMP_NUM_THREADS=1 python benchmarks/diffusion_speed.py RUN RUN      # trained ones: what does bfloat16 change?
 
 The volume is a virtual head in slices 4 mm apart, the empty ones above and below the brain among them. The loop asks the
 same network, in the same evaluation mode without gradients and from the same noise, about one slice, one level and one
@@ -62,10 +63,16 @@ def virtual_slices() -> Any:
 
 
 def made(name: str) -> tuple[Any, Any]:
-    """A method at its cpu preset, and a network that was not trained but answers something."""
+    """Of a run's folder its method and network; of a name the method at its cpu preset, and a network that was not trained but answers something."""
+    from unlesion.detector import Detector
     from unlesion.methods.base import InputSpec
     from unlesion.methods.registry import get_method
 
+    if Path(name).is_dir():
+        run = Detector.load(Path(name))
+        return type(run.method)(
+            run.method.config.model_copy(update={"precision": "32"}), run.method.spec
+        ), run.network
     torch.manual_seed(0)
     method_class = get_method(name)
     method = method_class(method_class.config_for("cpu", {"precision": "32"}), InputSpec(size=SIDE))
@@ -195,7 +202,7 @@ def row(name: str, volume: Path) -> str:
     )
     peaks = {way: found[way]["peak"] / 1024 for way in WAYS}
     return (
-        f"{name:18} {middle['loop']:7.2f} {middle['ours']:7.2f} {times:5.1f}x {middle['bf16']:7.2f} {half_times:5.1f}x"
+        f"{Path(name).name:18} {middle['loop']:7.2f} {middle['ours']:7.2f} {times:5.1f}x {middle['bf16']:7.2f} {half_times:5.1f}x"
         f"   {found['loop']['passes']:6} {found['ours']['passes']:5}   {found['loop']['rows']:6} {found['ours']['rows']:6}"
         f"   {peaks['loop']:6.0f} {peaks['ours']:6.0f}   {found['ours']['difference']:.1e} {found['bf16']['difference']:.1e}"
     )

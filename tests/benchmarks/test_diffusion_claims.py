@@ -258,3 +258,12 @@ def test_the_sheet_has_a_row_a_run(manifest: Path, runs: dict[str, Path], tmp_pa
                 top = sheet.TOP + row * (sheet.SIDE + sheet.GAP)
                 tile = np.asarray(both.crop((left, top, left + sheet.SIDE, top + sheet.SIDE)))
                 assert len(np.unique(tile)) > 10
+
+
+def test_speed_is_measured_of_methods_and_of_runs(runs: dict[str, Path]) -> None:
+    speed = script("diffusion_speed")
+    method, network = speed.made(str(runs["ddpm"]))
+    assert method.name == "ddpm" and method.config.precision == "32"
+    assert torch.equal(next(network.parameters()), next(Detector.load(runs["ddpm"]).network.parameters()))
+    method, _ = speed.made("cddpm")
+    assert method.name == "cddpm" and method.config.precision == "32"
