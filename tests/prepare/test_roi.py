@@ -8,7 +8,7 @@ from scipy import ndimage
 
 from tests.prepare.scenes import brain_picture, flat_scan, head_parts, radius, volume_scan
 from unlesion.prepare import brain, foreground
-from unlesion.prepare.roi import RoiStep, is_choice
+from unlesion.prepare.roi import RoiStep, is_choice, is_too_small_for_a_head
 from unlesion.prepare.stripped import is_stripped
 from unlesion.scans import read_scan
 
@@ -83,6 +83,22 @@ def test_a_mask_that_leaves_tissue_out_is_used_as_it_is() -> None:
     # A mask of the whole head is no brain mask: the brain is estimated inside it.
     estimated = RoiStep(how="brain").find(flat_scan(image, roi=head), PIXEL)
     assert dice(estimated.mask[:, :, 0], inside) > 0.93
+
+
+def test_a_given_brain_with_a_bright_rim_is_no_head() -> None:
+    """A skull-stripped T2: fluid at the rim is as bright as a scalp."""
+    mm = (2.5, 2.5, 2.5)
+    r = radius((90, 80, 70), (45, 40, 35), (32, 26, 24))
+    image = np.where(r < 1.0, 100.0, 0.0)
+    image[(r > 0.85) & (r < 1.0)] = 260.0
+    given = r < 1.0
+    assert not is_stripped(image.astype(np.float32), mm)
+    found = RoiStep(how="brain").find(volume_scan(image, roi=given), mm)
+    assert np.array_equal(found.mask, given)
+    # As large as a head it is one; of a slab or a crop nobody knows.
+    assert is_too_small_for_a_head(given, mm) and not is_too_small_for_a_head(given, (3.3, 3.3, 3.3))
+    assert not is_too_small_for_a_head(given[:, :, 30:36], mm)
+    assert not is_too_small_for_a_head(given[:, :, 35:36], mm)
 
 
 def test_the_other_ways() -> None:
