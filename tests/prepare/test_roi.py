@@ -8,8 +8,8 @@ from scipy import ndimage
 
 from tests.prepare.scenes import brain_picture, flat_scan, head_parts, radius, volume_scan
 from unlesion.prepare import brain, foreground
-from unlesion.prepare.roi import RoiStep, is_choice, is_too_small_for_a_head
-from unlesion.prepare.stripped import is_stripped
+from unlesion.prepare.roi import RoiStep, is_choice
+from unlesion.prepare.stripped import is_stripped, is_too_small_for_a_head
 from unlesion.scans import read_scan
 
 PIXEL = (240 / 256, 240 / 256, 1.0)
@@ -93,6 +93,9 @@ def test_a_given_brain_with_a_bright_rim_is_no_head() -> None:
     image[(r > 0.85) & (r < 1.0)] = 260.0
     given = r < 1.0
     assert not is_stripped(image.astype(np.float32), mm)
+    assert is_stripped(image.astype(np.float32), mm, given=given)
+    # A brain mask strips no head.
+    assert not is_stripped(image.astype(np.float32), mm, given=r < 0.8)
     found = RoiStep(how="brain").find(volume_scan(image, roi=given), mm)
     assert np.array_equal(found.mask, given)
     # As large as a head it is one; of a slab or a crop nobody knows.

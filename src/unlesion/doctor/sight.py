@@ -92,7 +92,8 @@ class Sight:
         """Whether it shows a brain alone; None for modalities that show no head."""
         if set(self.entry.modality) & NO_HEAD:
             return None
-        return is_stripped(self.image, self.grid.spacing)
+        given = None if self.roi is None else self.roi > 0
+        return is_stripped(self.image, self.grid.spacing, given=given)
 
     @cached_property
     def background(self) -> float:

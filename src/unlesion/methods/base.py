@@ -177,9 +177,9 @@ class Method(ABC):
         """The training, in order; empty for closed-form methods."""
         return []
 
-    def reads_order(self) -> bool:
-        """Whether training takes from a modality's name how bright its tissues are, so that random maps would mislead it."""
-        return False
+    def against_recontrast(self) -> str:
+        """Why images must not be trained on under random maps of grey values (`training.recontrast`), and what to do; "" if they may."""
+        return ""
 
     def fit(self, network: nn.Module, batches: Callable[[], Iterable[Batch]]) -> None:
         """Closed-form learning: `batches()` goes once over all healthy training images."""

@@ -14,11 +14,6 @@ from unlesion.scans.scan import Scan
 
 Spacing = tuple[float, float, float]
 
-# The head of a small child has as much; no brain with its fluid does.
-SMALLEST_HEAD_ML = 2200.0
-# Of a region that lies in the picture as a whole hardly anything lies on the picture's faces; of a slab or a crop much does.
-MOST_ON_FACES = 0.01
-
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Region:
@@ -45,8 +40,8 @@ class RoiStep(BaseModel):
         erode_mm: taken off the region's edge before learning and scoring.
 
     "brain" takes the first of these that applies: a roi that leaves tissue out is somebody's brain mask and
-    is used as it is (`is_choice`); a skull-stripped scan (`is_stripped`, or its roi `is_too_small_for_a_head`) is used
-    where it is not background; in a head, the brain is estimated (`brain.estimate`).
+    is used as it is (`is_choice`); a skull-stripped scan is used where it is not background (`is_stripped`);
+    in a head, the brain is estimated (`brain.estimate`).
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -75,8 +70,7 @@ class RoiStep(BaseModel):
         """A brain mask that came with the scan, a skull-stripped brain as it is, or an estimate."""
         if given is not None and is_choice(image, given):
             return _or_whole(given, stripped=False)
-        small = given is not None and is_too_small_for_a_head(given, spacing)
-        if small or stripped.is_stripped(image, spacing):
+        if stripped.is_stripped(image, spacing, given=given):
             return _or_whole(_nonzero(scan, given), stripped=True)
         head = foreground.head(image) if given is None else given
         return _or_whole(brain.estimate(image, head, spacing), stripped=False)
@@ -90,18 +84,6 @@ def is_choice(image: NDArray[np.float32], given: NDArray[np.bool_]) -> bool:
     """
     bright = image > 0.5 * float(np.median(image[given]))
     return bool((bright & ~given).sum() > 0.1 * given.sum())
-
-
-def is_too_small_for_a_head(given: NDArray[np.bool_], spacing: Spacing) -> bool:
-    """Whether a given region of a volume can only be a brain, whatever its rim looks like.
-
-    A stripped brain on T2 has a rim of bright fluid, which looks like the fat of a scalp.
-    """
-    if 1 in given.shape:
-        return False
-    faces = sum(int(given.take(end, axis).sum()) for axis in range(3) for end in (0, -1))
-    whole = faces <= MOST_ON_FACES * given.sum()
-    return bool(whole and given.sum() * np.prod(spacing) / 1000.0 < SMALLEST_HEAD_ML)
 
 
 def _nonzero(scan: Scan, given: NDArray[np.bool_] | None) -> NDArray[np.bool_]:

@@ -38,13 +38,10 @@ def refuse_early(
 
     Raises:
         BadInput: unknown stages, an impossible size, files of weights that cannot be read, a map that is not made, random
-            maps for a method that reads tissues off the order of grey values.
+            maps of grey values for a method that cannot learn from them.
     """
-    if recontrast and method.reads_order():
-        raise BadInput(
-            f"training.recontrast would hide from {method.name} how bright tissues are, and it draws random contrasts itself: "
-            "leave training.recontrast at 0, or set method.prior=none"
-        )
+    if recontrast and (why := method.against_recontrast()):
+        raise BadInput(f"training.recontrast: {why}")
     stages = method.stages()
     if steps is not None and stages:
         steps_per_stage(steps, {stage.name: stage.share for stage in stages})

@@ -145,9 +145,14 @@ class DisentangledAnatomy(Method):
             Stage(name="restore", phases=restoring, share=1.0 - share),
         ]
 
-    def reads_order(self) -> bool:
-        """The prior does: dark on T1 is fluid."""
-        return self.config.prior != "none"
+    def against_recontrast(self) -> str:
+        """The prior reads tissues off grey values: dark on T1 is fluid."""
+        if self.config.prior == "none":
+            return ""
+        return (
+            "dal's prior reads tissues off grey values, and dal draws random contrasts itself; leave it at 0, or set "
+            "method.prior=none"
+        )
 
     # First stage
 
