@@ -5,7 +5,8 @@
 A question names the labels of two rows, with a colon between them; the difference is first minus second.
 Only rows of one test set are compared: of that on which most seeds have both. The line "mean" is over the seeds; its interval
 (95 %, bootstrap over subjects) draws the same subjects for all of them, so it tells how sure the mean is of the subjects, not
-what further seeds would give: for that, look at how far the seeds lie apart.
+what further seeds would give: for that, look at how far the seeds lie apart. Where the two rows of a seed learnt in
+different precisions, on different machines that is, both stand beside it.
 
 For research use only; not a medical device.
 """
@@ -84,15 +85,16 @@ def lines(folder: Path, first: str, second: str) -> list[str]:
     known: dict[str, list[tuple[Pair, float]]] = {metric: [] for metric in METRICS}
     paths = evaluations(folder, first, second)
     for seed, (one, two) in paths.items():
+        name = str(seed) + _precisions(one, two)
         # Differences are of the second.
         comparison = compare([two, one])[0]
         opened = [StoredEvaluation.open(path, scoring="native") for path in (two, one)]
         for metric in METRICS:
             found = comparison.get(metric)
             if found is None or found.difference is None:
-                cells[str(seed)].append("–")
+                cells[name].append("–")
                 continue
-            cells[str(seed)].append(_cell(found.difference, found.ci))
+            cells[name].append(_cell(found.difference, found.ci))
             known[metric].append((SCHEMES[metric](*opened), found.difference))
     if len(paths) > 1:
         cells["mean"] = [_mean(known[metric]) for metric in METRICS]
@@ -100,6 +102,13 @@ def lines(folder: Path, first: str, second: str) -> list[str]:
         "| " + " | ".join([f"`{first}` minus `{second}`", name, *texts]) + " |"
         for name, texts in cells.items()
     ]
+
+
+def _precisions(one: Path, two: Path) -> str:
+    """Those in which both learnt, if they are not the same."""
+    rows = [read_json(path.with_suffix(".json")) for path in (one, two)]
+    names = [row.get("metrics", {}).get("record", {}).get("precision", "") for row in rows]
+    return "" if names[0] == names[1] else f" ({names[0]}, {names[1]})"
 
 
 def _mean(known: list[tuple[Pair, float]]) -> str:

@@ -15,11 +15,19 @@ from unlesion.files import write_json
 seeds = script("seeds")
 
 
-def keep(folder: Path, method: str, seed: int, *, test: str = "now", **settings: object) -> Path:
+def keep(
+    folder: Path, method: str, seed: int, *, test: str = "now", precision: str = "32-true", **settings: object
+) -> Path:
     """A row and its evaluation, as `bench --results` leaves them."""
     place = folder / f"{method}-seed{seed}-{test}"
     written(place, **settings)
-    write_json(place.with_suffix(".json"), {"method": method, "seed": seed, "identity": {"test": test}})
+    row = {
+        "method": method,
+        "seed": seed,
+        "identity": {"test": test},
+        "metrics": {"record": {"precision": precision}},
+    }
+    write_json(place.with_suffix(".json"), row)
     return place
 
 
@@ -32,7 +40,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     # Of another test set, with one seed only.
     keep(out, "weak", 2, test="before", contrast=1.0)
     keep(out, "strong", 2, test="before", contrast=2.0)
-    keep(out, "alone", 0, contrast=1.0)
+    keep(out, "alone", 0, precision="bf16-mixed", contrast=1.0)
     return out
 
 
@@ -59,7 +67,8 @@ def test_a_line_a_seed_and_their_mean(folder: Path, capsys: pytest.CaptureFixtur
 
 
 def test_one_seed_has_no_mean_and_what_is_not_there_is_named(folder: Path) -> None:
-    assert len(seeds.lines(folder, "alone", "weak")) == 1
+    (line,) = seeds.lines(folder, "alone", "weak")
+    assert line.startswith("| `alone` minus `weak` | 0 (bf16-mixed, 32-true) |")
     with pytest.raises(SystemExit, match="no seed with rows of both strong and nobody"):
         seeds.main([str(folder), "strong:nobody"])
     with pytest.raises(SystemExit, match="name two rows"):

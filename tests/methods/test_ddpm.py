@@ -113,7 +113,7 @@ def test_the_loss_is_the_mean_over_the_roi() -> None:
 
 
 def test_levels_of_training_end_where_they_should() -> None:
-    method = tiny("ddpm", train_levels=3)
+    method = tiny("ddpm", train_levels=3, t_test=(3,))
     assert isinstance(method, DDPM)
     unet = Asked()
     method.denoising_loss(network_of(unet), blob_batch(64), context())
@@ -124,7 +124,7 @@ def test_one_field_for_all_is_a_switch() -> None:
     batch = blob_batch(6)
     black = Batch(**{**vars(batch), "images": torch.zeros_like(batch.images)})
     for shared in (False, True):
-        method = tiny("ddpm", shared_field=shared, train_levels=1)
+        method = tiny("ddpm", shared_field=shared, train_levels=1, t_test=(1,))
         assert isinstance(method, DDPM)
         unet = Asked()
         method.denoising_loss(network_of(unet), black, context())
@@ -211,7 +211,10 @@ def test_chains_ask_as_often_as_they_say() -> None:
     assert AnoDDPM.config_for("paper").model_dump()["steps"] == 25
 
 
-def test_the_new_noise_of_a_chain_is_of_the_kind_that_was_learnt(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("name", ["ddpm", "anoddpm"])
+def test_the_new_noise_of_a_chain_is_of_the_kind_that_was_learnt(
+    monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
     drawn: list[str] = []
     fields = Noise.fields
 
@@ -221,8 +224,11 @@ def test_the_new_noise_of_a_chain_is_of_the_kind_that_was_learnt(monkeypatch: py
 
     monkeypatch.setattr(Noise, "fields", watched)
     unet = Asked(lambda noisy, times: 0.1 * noisy)
-    tiny("anoddpm", sampler="ancestral", t_test=(5,)).explain(network_of(unet), blob_batch(2))
+    tiny(name, sampler="ancestral", t_test=(5,)).explain(network_of(unet), blob_batch(2))
     assert len(drawn) > 2 and set(drawn) == {"simplex"}
+    assert tiny(name, sampler="ancestral", noise="coarse").config.model_dump()["step_noise"] == "coarse"
+    asked = tiny(name, sampler="ancestral", step_noise="gaussian").config.model_dump()
+    assert asked["step_noise"] == "gaussian"
 
 
 def test_attention_that_no_level_has_is_refused() -> None:
@@ -333,7 +339,8 @@ def test_the_learning_rate_may_fall() -> None:
 @pytest.mark.parametrize(
     ("settings", "words"),
     [
-        ({"t_test": (0,)}, "between 1 and timesteps"),
+        ({"t_test": (0,)}, "between 1 and train_levels"),
+        ({"t_test": (900,), "train_levels": 800}, "between 1 and train_levels"),
         ({"train_levels": 1001}, "between 1 and timesteps"),
         ({"blocks": (1, 1, 1)}, "levels"),
         ({"t_test": ()}, "at least 1"),

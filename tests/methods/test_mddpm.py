@@ -59,9 +59,9 @@ def test_the_target_stays_clean(masking: str) -> None:
     assert float(method.denoising_loss(network_of(knowing), batch, context())["loss"]) == 0.0
     # Asking for the noise of next to none, the network still sees what is masked.
     unet = Asked(lambda noisy, times: noisy)
-    quiet = mddpm(box=1.0, masking=masking, rectangle=0.5, train_levels=1)
+    quiet = mddpm(box=1.0, masking=masking, rectangle=0.5, train_levels=1, t_test=(1,))
     copied = quiet.denoising_loss(network_of(unet), batch, context())["loss"]
-    plain = tiny("pddpm", box=1.0, train_levels=1)
+    plain = tiny("pddpm", box=1.0, train_levels=1, t_test=(1,))
     unmasked = plain.denoising_loss(network_of(unet), batch, context())["loss"]  # type: ignore[attr-defined]
     assert float(copied) > 2 * float(unmasked)
 

@@ -130,6 +130,12 @@ def test_grain() -> None:
     assert lags["coarse"] > 0.5 and lags["simplex"] > 0.2 and lags["pyramid"] > 0.1
 
 
+@pytest.mark.parametrize("cell", [0.5, 1.0, 2.0, 8.0])
+def test_coarse_noise_has_standard_deviation_1_at_any_grain(cell: float) -> None:
+    fields = Noise(kind="coarse", grain=cell / 64).fields(64, 1, (64, 64), generator())
+    assert float(fields.std()) == pytest.approx(1.0, abs=0.06)
+
+
 def test_a_shared_field_is_one_for_the_batch() -> None:
     noise = Noise(kind="gaussian")
     fields = noise.training(

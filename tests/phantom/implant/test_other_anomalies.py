@@ -1,6 +1,8 @@
-"""The lesions of the phantom are not the anomalies that `disyre` learns from: nobody trains on the test's generator."""
+"""The lesions of the phantom are not the anomalies that `disyre` and `dal` learn from: nobody trains on the test's generator."""
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -9,13 +11,17 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.metrics import roc_auc_score
+from torch import Tensor
 
 from tests.methods.scenes import make_batch
+from unlesion.methods.anatomy.corruption import CorruptionConfig, corrupted
+from unlesion.methods.batch import Batch
 from unlesion.methods.denoising.anomalies import GradedAnomalies
 from unlesion.phantom.implant import Implant, RealAnatomy, make_implant
 from unlesion.phantom.pathologies import PATHOLOGIES
 
 Floats = NDArray[np.float32]
+Family = Callable[[Batch, torch.Generator], Tensor]
 
 # All but ventricular enlargement, which moves half of the brain, and those that take longest to grow.
 KINDS = (
@@ -49,13 +55,31 @@ def implanted(real: RealAnatomy, *, seed: int) -> list[list[float]]:
     return rows
 
 
-def drawn(real: RealAnatomy, *, seed: int) -> list[list[float]]:
-    """Features of all slices with anomalies of `disyre` over them."""
+def drawn(real: RealAnatomy, family: Family, *, seed: int) -> list[list[float]]:
+    """Features of all slices with anomalies of a method over them."""
     clean = grey(real, real.image)
     images = torch.from_numpy(clean)[:, None]
     batch = make_batch(images, torch.from_numpy(np.moveaxis(real.brain, 2, 0).copy())[:, None])
-    found = GradedAnomalies().over(batch, generator=torch.Generator().manual_seed(seed))
-    return patches(clean, found.images[:, 0].numpy())
+    found = family(batch, torch.Generator().manual_seed(seed))
+    return patches(clean, found[:, 0].numpy())
+
+
+def graded(batch: Batch, generator: torch.Generator) -> Tensor:
+    """Slices as `disyre` sees them in training."""
+    return GradedAnomalies().over(batch, generator=generator).images
+
+
+def painted(batch: Batch, generator: torch.Generator) -> Tensor:
+    """Slices as `dal` sees them when its restorer learns."""
+    seen = []
+
+    def encode(images: Tensor) -> Tensor:
+        seen.append(images)
+        return torch.cat([~batch.roi, batch.roi], dim=1).float()
+
+    anatomy = torch.cat([~batch.roi, batch.roi], dim=1).float()
+    corrupted(anatomy, batch.images, batch.roi, CorruptionConfig(), generator=generator, encode=encode)
+    return seen[0]
 
 
 def patches(clean: Floats, changed: Floats) -> list[list[float]]:
@@ -85,11 +109,12 @@ def features(clean: Floats, changed: Floats) -> list[float]:
 
 
 @pytest.mark.slow
-def test_a_simple_classifier_tells_the_two_families_apart(real_volume: RealAnatomy) -> None:
+@pytest.mark.parametrize("family", [pytest.param(graded, id="disyre"), pytest.param(painted, id="dal")])
+def test_a_simple_classifier_tells_the_two_families_apart(real_volume: RealAnatomy, family: Family) -> None:
     """Trained on some lesions and anomalies, asked about others: area under the curve far above one half."""
     sets = []
     for seed in (1, 2):
-        lesions, anomalies = implanted(real_volume, seed=seed), drawn(real_volume, seed=seed)
+        lesions, anomalies = implanted(real_volume, seed=seed), drawn(real_volume, family, seed=seed)
         assert len(lesions) > 20 and len(anomalies) > 20
         sets.append((np.array(lesions + anomalies), np.repeat([0, 1], [len(lesions), len(anomalies)])))
     (known, answers), (held_out, truth) = sets

@@ -53,7 +53,8 @@ class AnoDDPM(DDPM):
         "which is smaller at the lowest levels. The released measurement begins at level 200.",
         "The cpu and gpu presets average six chains of 2 DDIM steps, two from each of the levels 125, 175 and 250; published is one.",
         "The network has the guided-diffusion form of `ddpm` (reconstructed), which scales and shifts by the time where the released one "
-        "adds it; widths, blocks and places of attention are the released ones.",
+        "adds it; widths, blocks and places of attention are the released ones. At 32 pixels attention has one head, the released one "
+        "has two everywhere.",
         "Gradients are not clipped; the released code clips their norm at 1.",
         "The loss is averaged over the roi, the published one over all pixels of the image.",
         "Outside the roi the image is known and put in at every step back; grey values are kept within the recipe's range.",

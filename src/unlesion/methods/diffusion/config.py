@@ -43,7 +43,8 @@ class DiffusionConfig(MethodConfig):
         sampler: "one-step" takes the clean image that the network sees at once; "ddim" goes there in `steps` steps
             without new noise, "ancestral" in all steps with new noise in each.
         steps: of the DDIM sampler.
-        step_noise: kind of the new noise of "ancestral".
+        step_noise: kind of the new noise of "ancestral"; unless given, that of `noise`, for a network that has learnt to take
+            off one kind of noise takes no other off. Nothing else heeds it.
         precision: of the network at detection: "32" is float32; "bf16" computes in bfloat16 where that is safe, which
             about halves the time; "auto" does so where the processor multiplies it in hardware.
         learning_rate: of AdamW.
@@ -88,10 +89,21 @@ class DiffusionConfig(MethodConfig):
             raise ValueError("the darker grey value first, such as [0.1, 0.8]")
         return ends
 
+    @model_validator(mode="before")
+    @classmethod
+    def _one_kind_of_noise(cls, given: Any) -> Any:
+        if isinstance(given, dict) and given.get("sampler") == "ancestral":
+            return {"step_noise": given.get("noise", cls.model_fields["noise"].default), **given}
+        return given
+
     @model_validator(mode="after")
     def _levels_exist(self) -> DiffusionConfig:
-        if not all(1 <= level <= self.timesteps for level in (*self.t_test, self.train_levels)):
-            raise ValueError(f"t_test and train_levels must lie between 1 and timesteps ({self.timesteps})")
+        if not 1 <= self.train_levels <= self.timesteps:
+            raise ValueError(f"train_levels must lie between 1 and timesteps ({self.timesteps})")
+        if not all(1 <= level <= self.train_levels for level in self.t_test):
+            raise ValueError(
+                f"t_test must lie between 1 and train_levels ({self.train_levels}): the network learns no others"
+            )
         if isinstance(self.blocks, tuple) and len(self.blocks) != len(self.factors):
             raise ValueError(f"blocks for {len(self.blocks)} levels, but factors for {len(self.factors)}")
         return self

@@ -57,8 +57,11 @@ class Noise:
             ]
             return torch.stack(made).reshape(shape)
         if self.kind == "coarse":
+            cell = self.grain * sides[-1]
+            if cell <= 1.0:
+                # A point for every pixel: nothing is interpolated.
+                return torch.randn(shape, generator=generator)
             everywhere = torch.ones((number, 1, *sides), dtype=torch.bool)
-            cell = max(1.0, self.grain * sides[-1])
             field = coarse_noise(torch.empty(shape), everywhere, sigma=1.0, cell=cell, generator=generator)
             # Interpolation leaves 2/3 of the variance along each axis.
             return field * 1.5 ** (len(sides) / 2)
