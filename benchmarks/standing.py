@@ -28,6 +28,8 @@ TITLES = {
     "dice_at_fpr_001": "Dice at 1 % healthy FPR",
     "image_auroc_within": "image AUROC within modality",
     "image_auroc": "image AUROC",
+    "shared_voxel_ap": "voxel AP, shared scoring",
+    "shared_image_auroc": "image AUROC, shared scoring",
     "twin_gain": "twin gain",
     "healthy_ssim": "SSIM of healthy scans",
 }

@@ -80,7 +80,7 @@ class DenoisingAutoEncoder(ConditionedMethod):
         "With one channel the first convolution is plain: a standardised one cannot see absolute grey.",
         "The loss is averaged over the roi, the paper's over all pixels, masked (with Adam only a scale).",
         "Images are clipped at 1.5 by the recipe; the paper does not clip.",
-        "The published median filter and roi erosion are post-processing here, common to all methods, in mm.",
+        "The published median filter is post-processing here, common to all methods, in mm; the published erosion of the roi is, too, but off by default (`scoring.erode_mm`). The grain of the noise is 8 pixels in all presets, as published at 128 pixels: beside the head it is twice as coarse at 64.",
         "Training length comes from the budget; only the paper preset oscillates its learning rate.",
         "The tiny, cpu and gpu presets have fewer channels and a higher learning rate.",
         "`condition=true`, off by default, tells the network the modality of every image; the published ones are not told.",

@@ -52,7 +52,7 @@ class DisyreConfig(ConditionedConfig):
         softness: largest blur of a border, share of the image's side.
         tissues: classes of grey value that a bias chooses among; 1: it falls on whatever is there.
         weak: share of the anomalies that are made weaker by the third power of a random number, so that the weak strengths
-            that are told at detection are met in training; 0, as published, is what measured better (see the card).
+            that are told at detection are met in training; 0, as published, is the default (what it is worth alone is not known).
         restoration: "ensemble" (v2) restores the scan as it is once for every strength told; "chain" (v1) step by
             step, from the strongest to the weakest.
         steps: strengths told at detection, evenly spaced along the published schedule.
