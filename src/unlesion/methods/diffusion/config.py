@@ -102,7 +102,8 @@ class DiffusionConfig(MethodConfig):
             raise ValueError(f"train_levels must lie between 1 and timesteps ({self.timesteps})")
         if not all(1 <= level <= self.train_levels for level in self.t_test):
             raise ValueError(
-                f"t_test must lie between 1 and train_levels ({self.train_levels}): the network learns no others"
+                f"t_test must lie between 1 and train_levels ({self.train_levels}), the levels that are learnt; lower "
+                "the one or raise the other"
             )
         if isinstance(self.blocks, tuple) and len(self.blocks) != len(self.factors):
             raise ValueError(f"blocks for {len(self.blocks)} levels, but factors for {len(self.factors)}")
