@@ -265,7 +265,7 @@ def test_digest_follows_content_not_place_or_order(tmp_path, save_picture, save_
 
 
 def test_digest_of_files_stays_what_it_was(tmp_path):
-    """Results that were kept are found by it, so no version may compute it otherwise."""
+    """Results that were kept are found by it; of formats that tell no checksum it is the length that counts."""
     for name in ("a.png", "m.png", "b.png"):
         (tmp_path / name).write_bytes(b"12345")
     lines = ["path,mask_path,subject,label,split", "a.png,m.png,1,anomalous,test", "b.png,,2,healthy,train"]

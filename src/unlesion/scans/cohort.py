@@ -12,6 +12,7 @@ from pathlib import Path
 
 from unlesion.errors import BadInput
 from unlesion.scans.bids import PARTICIPANTS, is_bids, lacks_description, table_of_bids
+from unlesion.scans.content import content_of
 from unlesion.scans.datasets import dataset_named, is_dataset, table_of_dataset
 from unlesion.scans.entry import Entry
 from unlesion.scans.folder import row_of_image, table_of_folder
@@ -123,10 +124,10 @@ class Cohort:
 
     @property
     def digest(self) -> str:
-        """16 hex digits of the SHA-256 of what the rows say and how long their files are.
+        """16 hex digits of the SHA-256 of what the rows say and what their files say that they hold.
 
         Of a prepared store, instead of files, of what it holds of each scan, if it knows.
-        It does not depend on where the cohort lies, nor on the order of its rows.
+        It does not depend on where the cohort lies, on the order of its rows, nor on the machine that compressed it.
         """
         lines = sorted(
             json.dumps(
@@ -135,7 +136,7 @@ class Cohort:
                     entry.modality,
                     entry.volume,
                     sorted(entry.columns.items()),
-                    [entry.content] if entry.content else [_length(path) for path in entry.files],
+                    [entry.content] if entry.content else [content_of(path) for path in entry.files],
                 ]
             )
             for entry in self.entries
@@ -225,11 +226,3 @@ def _name(source: Path, where: Sequence[str], channels: Sequence[str]) -> str:
     name = name[: -len(".csv")] if name.lower().endswith(".csv") else name
     chosen = [*where, *([f"channels={','.join(channels)}"] if channels else [])]
     return f"{name} ({'; '.join(chosen)})" if chosen else name
-
-
-def _length(path: Path) -> int:
-    """Bytes of a file, -1 where there is none."""
-    try:
-        return path.stat().st_size
-    except OSError:
-        return -1
