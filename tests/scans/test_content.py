@@ -1,0 +1,80 @@
+"""What files say that they hold."""
+
+from __future__ import annotations
+
+import gzip
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from unlesion.scans.content import content_of
+
+LOUD = np.random.default_rng(0).integers(0, 256, (40, 50), np.uint8)
+
+
+def picture(path: Path, pixels: np.ndarray, *, level: int = 6) -> int | str:
+    Image.fromarray(pixels).save(path, compress_level=level)
+    return content_of(path)
+
+
+def test_of_pictures_it_hangs_on_pixels_not_on_how_they_were_compressed(tmp_path):
+    smooth = np.add.outer(np.arange(90), np.arange(80)).astype(np.uint8)
+    first = picture(tmp_path / "a.png", smooth, level=1)
+    assert picture(tmp_path / "b.png", smooth, level=9) == first
+    assert (tmp_path / "a.png").stat().st_size != (tmp_path / "b.png").stat().st_size
+    other = smooth.copy()
+    other[40, 40] += 1
+    assert picture(tmp_path / "c.png", other) != first
+    assert picture(tmp_path / "d.png", smooth.T) != first
+    assert picture(tmp_path / "e.png", smooth.astype(np.uint16)) != first
+
+
+def test_the_checksum_is_found_in_chunks_of_any_length(tmp_path):
+    whole = tmp_path / "whole.png"
+    first = picture(whole, LOUD)
+    raw = whole.read_bytes()
+    at = raw.index(b"IDAT")
+    size = int.from_bytes(raw[at - 4 : at], "big")
+    data = raw[at + 4 : at + 4 + size]
+    for cut in (1, 2, 3, 4, 5):
+        parts = [data[:-cut], data[-cut:]]
+        chunks = b"".join(
+            len(part).to_bytes(4, "big") + b"IDAT" + part + zlib.crc32(b"IDAT" + part).to_bytes(4, "big")
+            for part in parts
+        )
+        split = tmp_path / "split.png"
+        split.write_bytes(raw[: at - 4] + chunks + raw[at + 8 + size :])
+        assert np.array_equal(np.asarray(Image.open(split)), LOUD)
+        assert content_of(split) == first
+
+
+def test_of_gzip_it_hangs_on_what_is_packed(tmp_path):
+    def packed(data: bytes, level: int) -> int | str:
+        path = tmp_path / "scan.nii.gz"
+        path.write_bytes(gzip.compress(data, level, mtime=level))
+        return content_of(path)
+
+    data = b"healthy " * 1000
+    assert packed(data, 1) == packed(data, 9) != packed(data.replace(b"h", b"H", 1), 9)
+
+
+@pytest.mark.parametrize("name", ["a.png", "a.nii.gz", "a.nii", "a.dcm"])
+def test_of_anything_else_it_is_the_length(tmp_path, name):
+    path = tmp_path / name
+    assert content_of(path) == -1
+    path.write_bytes(b"no such format" * 3)
+    assert content_of(path) == 42
+    path.write_bytes(b"")
+    assert content_of(path) == 0
+
+
+def test_half_a_picture_is_no_picture(tmp_path):
+    path = tmp_path / "a.png"
+    picture(path, LOUD)
+    whole = path.read_bytes()
+    for end in (9, 20, 60, len(whole) - 5):
+        path.write_bytes(whole[:end])
+        assert content_of(path) == end
