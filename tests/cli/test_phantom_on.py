@@ -77,6 +77,9 @@ def test_options_that_do_not_go_together(unlesion: Command, slices: Path, tmp_pa
     for words in (
         ("--on", slices, "--n", 3),
         ("--on", slices, "--grid"),
+        ("--on", slices, "--scanners", "3T"),
+        ("--n", 2, "--scanners", "3T"),
+        ("--n", 2, "--grid", "--scanners", "7T"),
         ("--on", slices, "--modality", "T1"),
         ("--where", "split=test"),
         ("--per-scan", 2),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -28,6 +29,12 @@ def command(
     grid: Annotated[
         bool, typer.Option("--grid", help="Every virtual subject on four scanners, in every modality.")
     ] = False,
+    scanners: Annotated[
+        str | None,
+        typer.Option(
+            "--scanners", help="With --grid, which: 3T, 1.5T, 1.5T-thick, 3T-motion; several by commas."
+        ),
+    ] = None,
     on: Annotated[
         Path | None,
         typer.Option(
@@ -66,42 +73,52 @@ def command(
     if on is None:
         if where or per_scan or root:
             raise BadInput("--where, --root and --per-scan need --on COHORT, the scans to implant into")
-        _virtual(out, n or 100, split_words(modality), grid, names, chosen, seed, jobs, quiet)
+        on_grid = _scanners(grid, split_words(scanners))
+        _virtual(out, n or 100, split_words(modality), on_grid, names, chosen, seed, jobs, quiet)
         return
-    if n is not None or modality is not None or grid:
+    if n is not None or modality is not None or grid or scanners:
         raise BadInput(
-            "--n, --modality and --grid are for virtual cohorts; with --on choose scans by --where"
+            "--n, --modality, --grid and --scanners are for virtual cohorts; with --on choose scans by --where"
         )
     _implant(on, root, out, where, names, chosen, per_scan, seed, jobs, quiet)
+
+
+def _scanners(grid: bool, named: tuple[str, ...]) -> tuple[str, ...]:
+    """Those of the grid, none if there is to be no grid."""
+    from unlesion.phantom import SCANNERS
+
+    if named and not grid:
+        raise BadInput("--scanners needs --grid, the same people on each of them")
+    return (named or tuple(SCANNERS)) if grid else ()
 
 
 def _virtual(
     out: Path,
     n: int,
     modalities: tuple[str, ...],
-    grid: bool,
+    scanners: tuple[str, ...],
     names: tuple[str, ...],
     sizes: Sizes | None,
     seed: int,
     jobs: int,
     quiet: bool,
 ) -> None:
-    from unlesion.phantom import MODALITIES, SCANNERS, write_cohort, write_grid
+    from unlesion.phantom import MODALITIES, write_cohort, write_grid
 
     console = Console(quiet=quiet, out=out)
-    write = write_grid if grid else write_cohort
+    write = partial(write_grid, scanners=scanners) if scanners else write_cohort
     with workers(jobs) as executor:
         manifest = write(
             n,
             out,
             seed=seed,
-            modality=modalities or (MODALITIES if grid else ("FLAIR",)),
+            modality=modalities or (MODALITIES if scanners else ("FLAIR",)),
             pathologies=names or None,
             sizes=sizes,
             executor=executor,
             bars=console.bars,
         )
-    images = f", each on {len(SCANNERS)} scanners" if grid else ""
+    images = f", each on {count(len(scanners), 'scanner')}" if scanners else ""
     console.tell(f"{manifest}: {count(n, 'virtual subject')}{images}")
 
 
