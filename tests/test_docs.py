@@ -84,12 +84,14 @@ def _check_values(page: str, given: dict[str, Any]) -> None:
     """Methods, presets and settings that a command names exist."""
     from unlesion.methods.registry import get_method, method_names, preset_settings
     from unlesion.prepare import load_recipe
+    from unlesion.prepare.load import builtin_recipes
     from unlesion.scoring import ScoringConfig
     from unlesion.settings import nested, parse_settings, validated
     from unlesion.training.config import TrainingConfig
 
     settings = parse_settings(given.get("set_") or [])
-    load_recipe("brain-mri", settings["recipe"])
+    recipe = given.get("recipe")
+    load_recipe(recipe if recipe in builtin_recipes() else "brain-mri", settings["recipe"])
     validated(ScoringConfig, nested(settings["scoring"]), what="scoring")
     validated(TrainingConfig, nested(settings["training"]), what="training")
     name = given.get("method")

@@ -290,6 +290,10 @@ class Detector:
 
         run = Path(run)
         if not (run / "detector.json").exists():
+            if (run / "training.json").exists():
+                raise BadInput(
+                    f"{run}: its training is not finished; go on with the same command and --resume"
+                )
             raise BadInput(f"{run}: not a run (no detector.json); make one with `unlesion train`")
         saved = read_json(run / "detector.json")
         if not isinstance(saved, dict) or saved.get("format") != FORMAT:

@@ -37,7 +37,8 @@ def parse_settings(pairs: Sequence[str]) -> dict[str, dict[str, Any]]:
         try:
             settings[room][rest] = yaml.safe_load(text)
         except yaml.YAMLError as error:
-            raise BadInput(f"--set {pair}: the value is not readable") from error
+            said = " ".join(str(error).split())
+            raise BadInput(f"--set {pair}: the value is not readable as YAML ({said})") from error
     return settings
 
 

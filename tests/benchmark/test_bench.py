@@ -374,3 +374,12 @@ def test_a_row_is_learnt_anew_where_a_run_does_not_serve(small: Path) -> None:
     assert rows_of(small / "out")["two-levels"]["status"] == "done"
     record = json.loads((runs / "two-levels-seed0" / "detector.json").read_text())["record"]
     assert "weights_of" not in record and record["steps"] == {"diffusion": 3}
+
+
+def test_a_place_read_from_the_environment_that_is_not_there(
+    bench: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BLOBS", str(bench / "nowhere.csv"))
+    spec = read_spec(bench / "spec.yaml")
+    with pytest.raises(BadInput, match=r"nowhere.csv: .* read from \$\{BLOBS\}"):
+        make_plan(spec, Cell(cohort=spec.cohorts[0], method=spec.methods[0], seed=0), folder=bench)

@@ -191,6 +191,18 @@ def test_a_run_of_another_version_or_a_damaged_one(
     assert "not a run" in said.complaint
 
 
+def test_a_run_whose_training_was_broken_off(
+    unlesion: Command, trained: Path, pictures: Path, tmp_path: Path
+) -> None:
+    half = tmp_path / "half"
+    shutil.copytree(trained, half)
+    (half / "detector.json").unlink()
+    for words in (("detect", half, pictures), ("evaluate", half, pictures)):
+        said = unlesion(*words, "--out", tmp_path / "out")
+        assert said.code == 2
+        assert "not finished" in said.complaint and "--resume" in said.complaint
+
+
 def test_a_store_of_another_recipe(unlesion: Command, trained: Path, pictures: Path, tmp_path: Path) -> None:
     store = tmp_path / "store"
     words = [

@@ -64,6 +64,17 @@ def test_what_few_subjects_can_calibrate(tmp_path: Path, subjects: int, level: s
     assert f"1/{subjects + 1}" in found["subjects.few-to-calibrate"].what
 
 
+def test_what_an_automatic_split_leaves_to_calibrate(tmp_path: Path) -> None:
+    few = plant(tmp_path, train=12, val=0, healthy=0, anomalous=0)
+    for row in few.rows:
+        row["split"] = ""
+    cohort = Cohort.open(few.write()).with_splits()
+    many = len(cohort.select(split="val").subjects)
+    found = few.examine()["subjects.few-to-calibrate"]
+    assert found.value == pytest.approx(1 / (many + 1))
+    assert f"{many} of 12 healthy subjects" in found.what and "calibrate" in found.mend
+
+
 def test_too_few_subjects_elsewhere(tmp_path: Path) -> None:
     found = plant(tmp_path, train=1, val=0, healthy=2, anomalous=4).examine()
     assert found["subjects.one-to-train"].level == "warning"

@@ -34,16 +34,17 @@ def test_yaml_round_trip(tmp_path: Path) -> None:
 
 
 def test_digest_sees_every_setting_but_the_name() -> None:
-    plain = load_recipe("slices")
-    assert load_recipe("slices", {"name": "mine"}).digest == plain.digest
+    base = {"normalise.how": "percentiles"}
+    plain = load_recipe("slices", base)
+    assert load_recipe("slices", {**base, "name": "mine"}).digest == plain.digest
     others = {
         "size": 72, "kind": "volume", "assumed_width_mm": 99.0, "roi.how": "head", "roi.erode_mm": 1.0,
         "align.how": "none", "crop.field_mm": 99.0, "crop.margin": 0.5, "slices.step_mm": 9.0, "slices.lowest": 0.1,
-        "slices.highest": 0.9, "normalise.how": "none", "normalise.low": 5.0, "normalise.high": 95.0,
+        "slices.highest": 0.9, "normalise.how": "median", "normalise.low": 5.0, "normalise.high": 95.0,
         "normalise.median_at": 0.4, "by_modality": {"CXR": {"roi": {"how": "body"}}},
     }  # fmt: skip
     assert set(others) | {"name"} == set(setting_names(Recipe))
-    digests = {load_recipe("slices", {name: value}).digest for name, value in others.items()}
+    digests = {load_recipe("slices", {**base, name: value}).digest for name, value in others.items()}
     assert len(digests | {plain.digest}) == len(others) + 1
 
 
@@ -58,6 +59,7 @@ def test_digest_sees_every_setting_but_the_name() -> None:
         ({"size": 2}, "size"),
         ({"roi.how": "kidney"}, "roi.how"),
         ({"normalise.low": 99.5}, "below"),
+        ({"normalise.high": 99.5}, "normalise.how=percentiles"),
     ],
 )
 def test_wrong_settings(overrides: dict, words: str) -> None:
@@ -93,3 +95,14 @@ def test_recipes_are_frozen() -> None:
     with pytest.raises(ValueError, match="frozen"):
         load_recipe("slices").size = 3  # type: ignore[misc]
     assert isinstance(load_recipe("slices"), Recipe)
+
+
+def test_a_size_that_a_file_names_is_kept(tmp_path: Path) -> None:
+    """A preset's size used to overrule it in silence."""
+    mine = tmp_path / "mine.yaml"
+    mine.write_text("name: mine\nkind: picture\nsize: 48\n")
+    assert load_recipe(mine, preset_size=32).size == 48
+    assert load_recipe(mine, {"size": 16}, preset_size=32).size == 16
+    mine.write_text("name: mine\nkind: picture\n")
+    assert load_recipe(mine, preset_size=32).size == 32
+    assert load_recipe("slices", preset_size=32).size == 32

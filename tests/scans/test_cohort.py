@@ -247,6 +247,14 @@ def test_images_without_a_subject_are_warned_of(save_manifest):
     assert Cohort.open(save_manifest([row(f"{n}.png", subject="a") for n in range(2)])).warnings == ()
 
 
+def test_rows_in_no_split_are_told_where_others_are_in_one(save_picture, save_manifest):
+    save_picture("a.png")
+    rows = [row("a.png", subject="1", split="train"), row("b.png", subject="2", split="")]
+    (warning,) = Cohort.open(save_manifest(rows)).warnings
+    assert "no split in 1 of 2 rows" in warning
+    assert Cohort.open(save_manifest([{**one, "split": ""} for one in rows])).warnings == ()
+
+
 def test_digest_follows_content_not_place_or_order(tmp_path, save_picture, save_manifest):
     save_picture("a.png")
     save_picture("b.png")

@@ -11,10 +11,11 @@ from tests.cohorts import write_pictures
 from unlesion.cli.app import run as command
 from unlesion.errors import BadInput
 from unlesion.files import read_json
+from unlesion.methods.registry import get_method
 from unlesion.prepare import PreparedStore, load_recipe, prepare_cohort, store_cohort
 from unlesion.scans import Cohort
 from unlesion.training import train
-from unlesion.training.choosing import healthy_rows, recipe_for
+from unlesion.training.choosing import healthy_rows, mixed_modalities, recipe_for
 
 
 def write_rows(manifest: Path, rows: list[dict[str, str]]) -> None:
@@ -91,3 +92,19 @@ def test_a_store_of_another_size_than_the_preset_is_told(pictures: Path, tmp_pat
     assert "prepared at 32 pixels" in warning and "recipe.size=128" in warning
     assert chosen(16) == 32
     assert len(warned) == 1 and "made for 16" in told[0]
+
+
+def test_modalities_that_nobody_tells_apart_are_told(with_lesions: Path) -> None:
+    with with_lesions.open(newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    for number, row in enumerate(rows):
+        row["modality"] = "T1" if number % 2 else "FLAIR"
+    write_rows(with_lesions, rows)
+    both = Cohort.open(with_lesions)
+    vae, ddpm = get_method("vae").Config, get_method("ddpm").Config
+    assert "FLAIR, T1" in mixed_modalities(both, vae()) and "method.condition" in mixed_modalities(
+        both, vae()
+    )
+    assert "method.condition" not in mixed_modalities(both, ddpm())
+    assert mixed_modalities(both, vae(condition=True)) == ""
+    assert mixed_modalities(Cohort.open(with_lesions, where=["modality=T1"]), ddpm()) == ""

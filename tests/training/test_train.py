@@ -32,7 +32,7 @@ def test_the_recorded_command_repeats_the_run(pictures: Path, tmp_path: Path) ->
         "--set",
         "method.sigma=0.3",
         "--set",
-        "recipe.normalise.high=98",
+        "recipe.normalise.median_at=0.6",
         "--set",
         "scoring.sign=bright",
     ]
@@ -72,7 +72,7 @@ def test_settings_are_said_as_they_are_read(value: Any) -> None:
 
 
 def test_a_recipe_is_said_as_its_name_and_what_differs() -> None:
-    recipe = load_recipe("slices", {"size": 32, "normalise.high": 98.0})
+    recipe = load_recipe("slices", {"size": 32, "normalise.median_at": 0.6})
     words = repeat_words(
         method="dae",
         preset="tiny",
@@ -87,7 +87,7 @@ def test_a_recipe_is_said_as_its_name_and_what_differs() -> None:
     assert words.count("--set") == 1
     settings = parse_settings([words[words.index("--set") + 1]])["recipe"]
     assert load_recipe("slices", {"size": 32, **settings}).digest == recipe.digest
-    assert nested(settings) == {"normalise": {"high": 98.0}}
+    assert nested(settings) == {"normalise": {"median_at": 0.6}}
 
 
 def test_anomalous_and_test_scans_are_never_read(

@@ -88,13 +88,13 @@ def make_plan(spec: BenchSpec, cell: Cell, *, folder: Path) -> Plan:
     fixed = preset_settings(method, cell.method.preset)
     size, batch = int(fixed.pop("image_size")), int(fixed.pop("batch", 16))
     name = cell.cohort.recipe or choose_recipe(learn).name
-    recipe = load_recipe(name, {"size": size, **settings["recipe"]})
+    recipe = load_recipe(name, settings["recipe"], preset_size=size)
     config = validated(method.Config, merged(fixed, nested(settings["method"])), what="method")
     training = validated(TrainingConfig, {"batch": batch, **nested(settings["training"])}, what="training")
     scoring = validated(
         ScoringConfig, merged(dict(method.native), nested(settings["scoring"])), what="scoring"
     )
-    learns = bool(method(config, InputSpec(size=size)).stages())
+    learns = bool(method(config, InputSpec(size=recipe.size)).stages())
     run = {
         "method": method.name,
         "method_version": method.version,
@@ -160,6 +160,8 @@ def _place(text: str, root: str | None, folder: Path) -> tuple[Path, Path | None
     if is_dataset(text) and not resolve(text, folder).exists():
         return Path(text), None
     path = resolve(text, folder)
+    if "${" in text and not path.exists():
+        raise BadInput(f"{path}: no such file or folder; it was read from {text}: set that variable")
     if is_store(path):
         raise BadInput(
             f"{path}: a prepared store; a benchmark prepares on its own, give the manifest or folder"

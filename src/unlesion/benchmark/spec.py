@@ -125,7 +125,7 @@ def read_spec(path: Path) -> BenchSpec:
     except FileNotFoundError as error:
         raise BadInput(f"{path}: no such file") from error
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise BadInput(f"{path}: not readable as YAML") from error
+        raise BadInput(f"{path}: not readable as YAML ({' '.join(str(error).split())})") from error
     if not isinstance(values, dict):
         raise BadInput(f"{path}: expected methods, cohorts and a budget; see the how-to on benchmarks")
     methods = values.get("methods") or []

@@ -64,7 +64,8 @@ def command(
 
     failures = Failures(console.warn)
     options = cohort_options(root=root, where=where, channels=channels, volume=volume)
-    if (what / "detector.json").exists():
+    # Either file makes it a run; loading says what an unfinished one lacks.
+    if any((what / name).exists() for name in ("detector.json", "training.json")):
         from unlesion.detector import Detector
 
         detector = Detector.load(what)

@@ -23,13 +23,16 @@ def builtin_recipes() -> tuple[str, ...]:
     return tuple(sorted(f.name.removesuffix(".yaml") for f in folder.iterdir() if f.name.endswith(".yaml")))
 
 
-def load_recipe(name_or_path: str | Path, overrides: Mapping[str, Any] | None = None) -> Recipe:
+def load_recipe(
+    name_or_path: str | Path, overrides: Mapping[str, Any] | None = None, *, preset_size: int | None = None
+) -> Recipe:
     """Load a recipe.
 
     Args:
         name_or_path: a built-in name ("brain-mri", "slices", "universal", "xray") or a YAML file.
         overrides: settings by dotted name, such as {"size": 128, "normalise.high": 99.5}; those of one
             modality as "by_modality.CXR.normalise.high".
+        preset_size: pixels per side, for built-in recipes and for files that name no `size`.
 
     Raises:
         BadInput: no such recipe, an unknown setting, or a value that does not fit.
@@ -41,6 +44,8 @@ def load_recipe(name_or_path: str | Path, overrides: Mapping[str, Any] | None = 
         raise BadInput(f"{source}: not readable as YAML ({_one_line(error)})") from error
     if not isinstance(content, dict):
         raise BadInput(f"{source}: not a recipe; it should hold settings such as 'name: my-recipe'")
+    if preset_size is not None and (str(name_or_path) in builtin_recipes() or "size" not in content):
+        content["size"] = preset_size
     for setting, value in (overrides or {}).items():
         _override(content, setting, value)
     return recipe_from(content, source=source)

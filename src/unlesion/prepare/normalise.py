@@ -42,6 +42,10 @@ class Intensity:
         )
 
 
+# Percentiles that become 0 and 1, unless named.
+LOW, HIGH = 1.0, 99.0
+
+
 class NormaliseStep(BaseModel):
     """How intensities become comparable.
 
@@ -62,14 +66,16 @@ class NormaliseStep(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     how: Literal["percentiles", "median", "none"] = "median"
-    low: float = Field(default=1.0, ge=0, lt=100)
-    high: float = Field(default=99.0, gt=0, le=100)
+    low: float = Field(default=LOW, ge=0, lt=100)
+    high: float = Field(default=HIGH, gt=0, le=100)
     median_at: float = Field(default=0.5, gt=0, le=1)
 
     @model_validator(mode="after")
     def _ordered(self) -> NormaliseStep:
         if self.low >= self.high:
             raise ValueError(f"low ({self.low:g}) must be below high ({self.high:g})")
+        if self.how != "percentiles" and (self.low, self.high) != (LOW, HIGH):
+            raise ValueError(f"low and high do nothing with how: {self.how}; add normalise.how=percentiles")
         return self
 
     def fit(self, voxels: NDArray[np.float32], region: NDArray[np.bool_]) -> Intensity:

@@ -195,6 +195,12 @@ def _notes(source: Path, path: Path, entries: Sequence[Entry]) -> tuple[str, ...
     odd = sorted({entry.split for entry in entries if entry.split} - {"train", "val", "test"})
     if odd:
         notes.append(f"{path}: splits other than train, val and test: {', '.join(odd[:5])}")
+    nowhere = sum(not entry.split for entry in entries)
+    if 0 < nowhere < len(entries):
+        notes.append(
+            f"{path}: no split in {nowhere} of {count(len(entries), 'row')}: nothing learns from them, calibrates or tests on "
+            "them; fill the column in, or leave it out for an automatic one"
+        )
     return tuple(notes)
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from unlesion.errors import BadInput
+from unlesion.modality import condition_name
 from unlesion.prepare import PreparedStore, Recipe, choose_recipe, load_recipe
 from unlesion.scans import Cohort
 from unlesion.scans.mask_labels import marked_but_healthy
@@ -39,6 +40,23 @@ def healthy_rows(cohort: Cohort, warn: Callable[[str], None]) -> tuple[Cohort, C
     return healthy, held_out
 
 
+def mixed_modalities(healthy: Cohort, config: Any) -> str:
+    """A sentence for those who learn several modalities with a network that is not told which; "" for others.
+
+    Args:
+        healthy: the scans to learn from.
+        config: the method's settings.
+    """
+    known = sorted({condition_name(entry.modality) for entry in healthy if entry.modality})
+    if len(known) < 2 or getattr(config, "condition", False):
+        return ""
+    told = "--set method.condition=true, or " if hasattr(config, "condition") else ""
+    return (
+        f"{healthy.name}: one network learns {', '.join(known)} without being told which is which; choose one by --where "
+        f"modality={known[0]}, {told}leave it so if that is what you want"
+    )
+
+
 def _without_lesions(healthy: Cohort, warn: Callable[[str], None]) -> Cohort:
     """The scans that are healthy by their masks too: lesions of the others would be learnt as healthy."""
     marked = {entry.key for entry in healthy if entry.is_marked()}
@@ -66,7 +84,7 @@ def recipe_for(
     Args:
         wanted: a name, a file or a Recipe; None leaves the choice open.
         cohort: the scans to learn from.
-        image_size: of the preset, in pixels; the recipe's unless `over` says otherwise.
+        image_size: of the preset, in pixels; the recipe's unless its file or `over` says otherwise.
         over: settings of the recipe.
         store: the scans, already prepared.
         tell: told what is chosen.
@@ -87,12 +105,11 @@ def recipe_for(
     if isinstance(wanted, Recipe):
         recipe = wanted
     else:
-        values = {"size": image_size, **over}
         if wanted is None:
             name = choose_recipe(cohort).name
             tell(f"recipe {name!r}, chosen from what the cohort holds; another: --recipe")
             wanted = name
-        recipe = load_recipe(wanted, values)
+        recipe = load_recipe(wanted, over, preset_size=image_size)
     if store is not None and store.recipe.digest != recipe.digest:
         raise BadInput(
             f"the store was prepared with recipe {store.recipe.name!r} ({store.recipe.digest}), not with "

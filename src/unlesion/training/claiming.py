@@ -46,7 +46,8 @@ def claim(out: Path, identity: Mapping[str, Any], resume: bool) -> None:
     for name, value in identity.items():
         # A name that is missing was not yet written down when the run was begun.
         if before.get(name, value) != value:
+            look = ": check --where, --channels and whether files changed" if name == "cohort" else ""
             raise BadInput(
-                f"{out}: was begun with another {name} ({before.get(name)!r}, now {value!r}); "
+                f"{out}: was begun with another {name} ({before.get(name)!r}, now {value!r}){look}; "
                 "resume with the same settings or choose another --out"
             )

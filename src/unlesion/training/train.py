@@ -38,7 +38,7 @@ from unlesion.scoring import ScanEvidence, ScoringConfig
 from unlesion.seeds import seed_of
 from unlesion.settings import merged, nested, validated
 from unlesion.sweep import Failures, sweep
-from unlesion.training.choosing import healthy_rows, recipe_for
+from unlesion.training.choosing import healthy_rows, mixed_modalities, recipe_for
 from unlesion.training.claiming import claim, is_finished
 from unlesion.training.config import TrainingConfig
 from unlesion.training.history import History
@@ -129,6 +129,8 @@ def train(
     healthy, held_out = healthy_rows(cohort, warn)
     the_recipe = recipe_for(recipe, healthy, image_size, chosen.get("recipe", {}), store, tell, warn)
     config = validated(method_class.Config, merged(fixed, nested(chosen.get("method", {}))), what="method")
+    if mixed := mixed_modalities(healthy, config):
+        warn(mixed)
     training = validated(
         TrainingConfig, {"batch": batch, **nested(chosen.get("training", {}))}, what="training"
     )

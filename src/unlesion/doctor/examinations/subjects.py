@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 
 from unlesion.doctor.examination import Seen, Tabular, rows_with, subjects_of
 from unlesion.doctor.finding import Finding
+from unlesion.scans.splits import split_by_subject
 from unlesion.wording import count
 
 SPLITS = ("train", "val", "test")
@@ -48,6 +49,7 @@ class Numbers(Tabular):
 
     def judge(self, seen: Sequence[Seen]) -> Iterable[Finding]:
         if not any(one.entry.split for one in seen):
+            yield from self._unsplit(seen)
             return
         if not rows_with(seen, split="train", label="healthy"):
             yield Finding(
@@ -80,6 +82,23 @@ class Numbers(Tabular):
                     unit="subject",
                     value=float(len(testing)),
                 )
+
+    def _unsplit(self, seen: Sequence[Seen]) -> Iterable[Finding]:
+        """How many would calibrate a run on this cohort; `train` splits it by itself."""
+        healthy = subjects_of(rows_with(seen, label="healthy"))
+        splits = split_by_subject([one.entry.subject for one in seen])
+        many = sum(splits[subject] == "val" for subject in healthy)
+        if len(healthy) >= 2 and many < FEWEST_TO_CALIBRATE:
+            yield Finding(
+                code="subjects.few-to-calibrate",
+                level="note",
+                where=(),
+                what=f"no column 'split', so a run on this cohort would be calibrated by {many} of "
+                f"{count(len(healthy), 'healthy subject')}: no p-value below 1/{many + 1} = {1 / (many + 1):.3g}",
+                mend=f"nothing, if nothing is to be learnt from it; --alpha 0.05 takes {FEWEST_TO_CALIBRATE} that calibrate: about "
+                f"{FEWEST_TO_CALIBRATE * 5} healthy subjects in all, or others for `unlesion calibrate`",
+                value=1 / (many + 1),
+            )
 
     def _sources(self, seen: Sequence[Seen]) -> Iterable[Finding]:
         """Sources that have few subjects of their own, where there are several."""
