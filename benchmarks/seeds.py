@@ -2,7 +2,8 @@
 
     python benchmarks/seeds.py benchmarks/results/implants_oasis cddpm:ddpm cddpm-500:ddpm-500
 
-A question names the labels of two rows, with a colon between them; the difference is first minus second.
+A question names the labels of two rows, with a colon between them; the difference is first minus second, by each method's own
+scoring or, with `--scoring shared`, by one for all.
 Only rows of one test set are compared: of that on which most seeds have both. The line "mean" is over the seeds; its interval
 (95 %, bootstrap over subjects) draws the same subjects for all of them, so it tells how sure the mean is of the subjects, not
 what further seeds would give: for that, look at how far the seeds lie apart. Where the two rows of a seed learnt in
@@ -79,7 +80,7 @@ def evaluations(folder: Path, first: str, second: str) -> dict[int, tuple[Path, 
     return most
 
 
-def lines(folder: Path, first: str, second: str) -> list[str]:
+def lines(folder: Path, first: str, second: str, *, scoring: str = "native") -> list[str]:
     """The lines of a question: a seed each, then the mean."""
     cells: dict[str, list[str]] = defaultdict(list)
     known: dict[str, list[tuple[Pair, float]]] = {metric: [] for metric in METRICS}
@@ -87,8 +88,8 @@ def lines(folder: Path, first: str, second: str) -> list[str]:
     for seed, (one, two) in paths.items():
         name = str(seed) + _precisions(one, two)
         # Differences are of the second.
-        comparison = compare([two, one])[0]
-        opened = [StoredEvaluation.open(path, scoring="native") for path in (two, one)]
+        comparison = compare([two, one], scoring=scoring)[0]
+        opened = [StoredEvaluation.open(path, scoring=scoring) for path in (two, one)]
         for metric in METRICS:
             found = comparison.get(metric)
             if found is None or found.difference is None:
@@ -127,9 +128,14 @@ def main(words: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("folder", type=Path, metavar="RESULTS/COHORT")
     parser.add_argument("questions", nargs="+", metavar="FIRST:SECOND")
+    parser.add_argument("--scoring", choices=("native", "shared"), default="native")
     given = parser.parse_args(words)
     try:
-        found = [line for text in given.questions for line in lines(given.folder, *question(text))]
+        found = [
+            line
+            for text in given.questions
+            for line in lines(given.folder, *question(text), scoring=given.scoring)
+        ]
     except BadInput as error:
         sys.exit(str(error))
     print("| " + " | ".join(["question", "seed", *METRICS.values()]) + " |")

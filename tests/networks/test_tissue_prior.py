@@ -9,7 +9,7 @@ from sklearn.mixture import GaussianMixture
 from torch import Tensor
 
 from unlesion.networks.tissue_prior import BINS, CEILING, TissuePrior, fit_mixture, histogram, tissue_order
-from unlesion.networks.tissue_templates import template_prior, template_tissues
+from unlesion.networks.tissue_templates import template_prior, template_slice, template_tissues
 
 
 def rings(number: int = 4, side: int = 48, *, dims: int = 2) -> tuple[Tensor, Tensor]:
@@ -151,7 +151,8 @@ def test_orders_by_the_name_of_a_channel() -> None:
 
 
 def test_the_template_knows_where_tissues_are() -> None:
-    tissues = template_tissues()
+    tissues, brain = template_tissues()
+    assert brain.shape == tissues.shape[1:] and brain.any((1, 2)).all()
     torch.testing.assert_close(tissues.sum(0), torch.ones(tissues.shape[1:]), rtol=0, atol=1e-3)
     upper = int(0.7 * tissues.shape[1])
     # Above the deep nuclei white matter lies deeper than grey matter: mean distance from the middle of the slice.
@@ -164,6 +165,28 @@ def test_the_template_knows_where_tissues_are() -> None:
     assert mean[2] < mean[1]
     # Left and right are alike.
     assert float((tissues - tissues.flip(3)).abs().mean()) < 0.1
+
+
+@pytest.mark.parametrize("height", [0.0, 0.1, 0.3, 0.5, 0.8, 0.95, 1.0])
+def test_a_slice_of_the_template_fills_its_box(height: float) -> None:
+    """Near the top it used to be laid into the roi at half its size."""
+    tissues = template_slice(height)
+    known = (tissues - 1 / 3).abs().amax(0) > 1e-3
+    for edge in (known[0], known[-1], known[:, 0], known[:, -1]):
+        assert edge.any()
+
+
+def test_contrasts_of_other_orders_do_not_pull_at_each_other() -> None:
+    labels, roi = rings(8)
+    position = torch.full((8,), 0.5)
+    t1 = drawn(labels, (0.2, 0.5, 0.8), noise=0.03)
+    t2 = drawn(labels, (1.2, 0.7, 0.4), noise=0.03, seed=1)
+    orders: list[tuple[int, ...]] = [(0, 1, 2)] * 8 + [(2, 1, 0)] * 8
+    prior = TissuePrior(3, subclasses=1).eval()
+    alone = prior(t1, roi, position, orders[:8])
+    mixed = prior(torch.cat([t1, t2]), roi.repeat(2, 1, 1, 1), position.repeat(2), orders)
+    torch.testing.assert_close(mixed[:8], alone)
+    assert share_right(mixed[8:], labels, roi, subclasses=1) > 0.95
 
 
 def test_the_template_is_laid_into_the_roi() -> None:

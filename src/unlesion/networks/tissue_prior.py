@@ -124,7 +124,7 @@ def tissue_order(names: Sequence[str], tissues: int) -> tuple[int, tuple[int, ..
 class TissuePrior(nn.Module):
     """EM over grey values, position and neighbours, and a map of where tissues are that it learns on the way.
 
-    A mixture is fitted to the histogram of the batch. Each image then has one of its own, to which the batch's counts
+    A mixture is fitted to the histogram of those images of the batch whose tissues have the same order. Each image then has one of its own, to which the batch's counts
     like `pull` of its pixels; a pixel's tissue is judged by its grey value, by where it lies (the learnt map, or the
     given one), and by its neighbours (mean-field form of a Markov random field).
 
@@ -196,24 +196,29 @@ class TissuePrior(nn.Module):
             # By brightness: tissue number ranks[b, r] is the r-th darkest of image b.
             where = self._map(position, tuple(images.shape[2:])) if place is None else place
             where = _picked(where, ranks)
-            found, mixture = self._em(images, roi, where)
+            found, mixture = self._em(images, roi, where, [tuple(order or ()) for order in orders])
             parts = self._parts(images, found, mixture)
             back = ranks.argsort(1)
             if self.training:
                 self._learn(_picked(found, back), roi, position)
             return self._in_order(parts, ranks, back)
 
-    def _em(self, images: Tensor, roi: Tensor, where: Tensor) -> tuple[Tensor, Mixture]:
+    def _em(
+        self, images: Tensor, roi: Tensor, where: Tensor, orders: Sequence[tuple[int, ...]]
+    ) -> tuple[Tensor, Mixture]:
         """Soft tissues by brightness, and the mixture of each image."""
+        # The darkest of one contrast is not that of another: each order has a mixture of its own.
+        kinds = list(dict.fromkeys(orders))
+        kind = torch.tensor([kinds.index(order) for order in orders], device=images.device)
         counts = histogram(images, roi)
-        common = fit_mixture(counts.sum(0, keepdim=True), components=self.tissues)
+        pooled = counts.new_zeros(len(kinds), BINS).index_add_(0, kind, counts)
+        of_kinds = fit_mixture(pooled, components=self.tissues)
+        common = Mixture(of_kinds.share[kind], of_kinds.mean[kind], of_kinds.deviation[kind])
         inside = roi.float()
         total = inside.flatten(1).sum(1, keepdim=True)
         prior = self.pull * total * common.share
         # How common a tissue is in an image, the map of places tells better than a share.
-        share, mean, spread = (
-            part.expand(len(images), -1) for part in (common.share, common.mean, common.deviation)
-        )
+        share, mean, spread = common.share, common.mean, common.deviation
         found = where
         near = torch.zeros_like(where)
         axes = tuple(range(2, images.ndim))

@@ -14,8 +14,10 @@ RESOLUTION = 4
 
 
 @lru_cache(maxsize=1)
-def template_tissues() -> Tensor:
-    """(3, slices, rows, columns) float32: fluid, grey and white matter, cut to the brain; they sum to 1 in it.
+def template_tissues() -> tuple[Tensor, Tensor]:
+    """Fluid, grey and white matter (3, slices, rows, columns) float32, cut to the brain, and where that is, bool.
+
+    Tissues sum to 1 everywhere, and are a third each outside the brain.
 
     Slices run upwards, rows to the back, columns to the left, as canonical axes of scans do. Nothing is downloaded.
 
@@ -37,11 +39,24 @@ def template_tissues() -> Tensor:
     box = tuple(slice(int(a), int(b)) for a, b in zip(low[0], high[0], strict=True))
     cut = tissues[(slice(None), *box)]
     total = cut.sum(0, keepdim=True)
-    return torch.where(total > 0, cut / total.clamp(min=1e-6), torch.full_like(cut, 1.0 / 3.0)).contiguous()
+    tissues = torch.where(total > 0, cut / total.clamp(min=1e-6), torch.full_like(cut, 1.0 / 3.0))
+    return tissues.contiguous(), total[0] > 0
+
+
+def template_slice(height: float) -> Tensor:
+    """(3, rows, columns) tissues of a slice, cut to the box of the brain *in that slice*; height 0 to 1.
+
+    A brain is narrower above its middle: the box of the whole brain would lay it too small into an roi that is cut tightly.
+    """
+    tissues, brain = template_tissues()
+    number = round(min(max(height, 0.0), 1.0) * (len(brain) - 1))
+    (low,), (high,) = bounding_boxes(brain[number][None, None])
+    rows, columns = (slice(int(a), int(b)) for a, b in zip(low, high, strict=True))
+    return tissues[:, number, rows, columns]
 
 
 def template_prior(roi: Tensor, position: Tensor) -> Tensor:
-    """The template stretched to the box around each roi: (B, 3, ...), fluid, grey and white matter.
+    """The template, or its slice at the height, stretched to the box around each roi: (B, 3, ...), fluid, grey and white matter.
 
     Args:
         roi: (B, 1, H, W) or (B, 1, D, H, W) bool, of a brain in canonical axes.
@@ -50,7 +65,7 @@ def template_prior(roi: Tensor, position: Tensor) -> Tensor:
     Returns:
         Probabilities, nowhere below 0.05, that sum to 1 about; even outside the box.
     """
-    tissues = template_tissues().to(roi.device)
+    tissues, _ = template_tissues()
     dims = roi.ndim - 2
     low, high = bounding_boxes(roi)
     out = torch.full((len(roi), 3, *roi.shape[2:]), 1.0 / 3.0, device=roi.device)
@@ -58,10 +73,7 @@ def template_prior(roi: Tensor, position: Tensor) -> Tensor:
         corner, size = low[row].tolist(), (high[row] - low[row]).tolist()
         if min(size) < 1:
             continue
-        there = tissues
-        if dims == 2:
-            height = float(position[row].clamp(0, 1)) * (tissues.shape[1] - 1)
-            there = tissues[:, round(height)]
+        there = (template_slice(float(position[row])) if dims == 2 else tissues).to(roi.device)
         mode = "bilinear" if dims == 2 else "trilinear"
         laid = nn.functional.interpolate(there[None], size=size, mode=mode, align_corners=False)[0]
         mine = out[row]
