@@ -41,7 +41,8 @@ class Corrupted:
     Attributes:
         images: (B, C, ...), the healthy ones outside the shapes, exactly.
         strength: (B,) 0 to 1, the larger of the next two: what the network is told.
-        blended: (B,) share of foreign grey values in the middle of the shape; 0 if that changed nothing.
+        blended: (B,) share of foreign grey values where the shape is 1, which soft shapes of a few pixels do not reach; 0 if that
+            changed nothing.
         biased: (B,) largest change of grey value by brightening or darkening.
         shape: (B, 1, ...) from 0 to 1, where; 0 outside the roi.
     """
