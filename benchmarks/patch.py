@@ -5,7 +5,7 @@
 
 A row a run, a column a rule: pooled voxel AP on each scan's own grid inside its region, under the same post-processing,
 without calibration and without standardisation. The second table has the paired differences from the residual of the
-same run. Intervals: 95 %, bootstrap over subjects. Whatever `--set` says of `scoring` goes for all rules, except the
+same run, and what the search window is worth. Intervals: 95 %, bootstrap over subjects. Whatever `--set` says of `scoring` goes for all rules, except the
 rule itself; "without search" is `scoring.patch.search_mm=0`. Look at `--split val` to choose settings.
 
 For research use only; not a medical device.
@@ -134,9 +134,11 @@ def tables(found: Mapping[str, Mapping[str, VoxelCounts]]) -> str:
     lines += [
         f"| {run} | {' | '.join(value(rules[name]) for name in RULES)} |" for run, rules in found.items()
     ]
-    lines += ["", f"| minus {REFERENCE} | {' | '.join(others)} |", "|---" * (len(others) + 1) + "|"]
+    heads = [*(f"{name} minus {REFERENCE}" for name in others), "search minus no search"]
+    lines += ["", f"| difference | {' | '.join(heads)} |", "|---" * (len(heads) + 1) + "|"]
     for run, rules in found.items():
         cells = [difference(rules[name], rules[REFERENCE]) for name in others]
+        cells.append(difference(rules["patch, search"], rules["patch, no search"]))
         lines.append(f"| {run} | {' | '.join(cells)} |")
     for run, rules in found.items():
         counts = rules[REFERENCE]

@@ -91,7 +91,10 @@ def test_the_loss_is_the_weighted_sum() -> None:
 
 def test_without_a_critics_judgement_none_is_trained() -> None:
     assert [phase.name for phase in tiny("arepas").stages()[0].phases] == ["generator", "critic"]
-    assert [phase.name for phase in tiny("arepas", adversarial=0).stages()[0].phases] == ["generator"]
+    alone = tiny("arepas", adversarial=0)
+    assert [phase.name for phase in alone.stages()[0].phases] == ["generator"]
+    # Nor do the features of an untrained one judge anything.
+    assert "perceptual" not in alone.stages()[0].phases[0].loss(built(alone), blob_batch(4), context())
 
 
 def test_a_bright_lesion_stands_out_of_the_native_map() -> None:

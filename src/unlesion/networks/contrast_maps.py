@@ -46,7 +46,7 @@ def random_contrast(
     if tissues is not None:
         again = _resynthesised(tissues, generator)
         chosen = _some(len(images), 0.2, images, generator)
-        mapped = torch.where(chosen, again, mapped)
+        mapped = torch.where(chosen, torch.lerp(images, again, strength), mapped)
     before, after = _median(images, roi), _median(mapped, roi)
     mapped = mapped * before / after.clamp(min=0.1)
     return _as_scanned(mapped, roi, generator).clamp(0.0, CEILING) * roi

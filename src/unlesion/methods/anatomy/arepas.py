@@ -43,7 +43,7 @@ class ArepasConfig(MethodConfig):
         half_axis: mean of the normal distribution whose magnitude their half axes have, in pixels.
         half_axis_spread: its standard deviation.
         absolute: weight of the absolute error.
-        perceptual: weight of the difference of the critic's features.
+        perceptual: weight of the difference of the critic's features; without a critic (`adversarial` 0) there are none.
         adversarial: weight of the critic's judgement; 0 trains no critic.
         learning_rate: of generator and critic (Adam).
         first_moment: Adam's decay of the mean gradient.
@@ -190,13 +190,13 @@ class Arepas(Method):
         abstract = self.abstract(self._disturbed(images, roi, context), roi)
         drawn = network.draw(abstract, roi)
         terms = {"absolute": roi_mean((drawn - images).abs(), roi)}
-        if config.perceptual or config.adversarial:
-            said, seen = network.critic.looked(torch.cat([abstract, drawn], dim=1))
-        if config.perceptual:
-            with torch.no_grad():
-                _, wanted = network.critic.looked(torch.cat([abstract, images], dim=1))
-            terms["perceptual"] = content_loss(seen, wanted)
+        # A critic that is not trained has nothing to say of an image.
         if config.adversarial:
+            said, seen = network.critic.looked(torch.cat([abstract, drawn], dim=1))
+            if config.perceptual:
+                with torch.no_grad():
+                    _, wanted = network.critic.looked(torch.cat([abstract, images], dim=1))
+                terms["perceptual"] = content_loss(seen, wanted)
             terms["adversarial"] = hinge_deception_loss(said, roi)
             context.shared.update(abstract=abstract, drawn=drawn.detach())
         loss = sum(getattr(config, name) * value for name, value in terms.items())
