@@ -9,6 +9,7 @@ import pytest
 
 from unlesion.errors import BadInput
 from unlesion.files import read_json, whole_file, whole_folder, write_json, write_text
+from unlesion.phantom.implant.files import link_or_copy
 
 
 def hidden(folder):
@@ -125,3 +126,13 @@ def test_json_round_trip_and_refusals(tmp_path):
 def test_what_is_wrong_inside_a_block_is_not_taken_for_a_full_disk(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="ours"), whole_file(tmp_path / "a"):
         raise ValueError("ours")
+
+
+def test_what_is_linked_to_keeps_its_permissions(tmp_path: Path) -> None:
+    """A hard link beside a patient's file made that file readable for everybody."""
+    original = tmp_path / "private.nii.gz"
+    original.write_bytes(b"scan")
+    original.chmod(0o400)
+    link_or_copy(original, tmp_path / "out" / "linked.nii.gz")
+    assert original.stat().st_mode & 0o777 == 0o400
+    assert (tmp_path / "out" / "linked.nii.gz").read_bytes() == b"scan"

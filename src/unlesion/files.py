@@ -35,7 +35,9 @@ def whole_file(path: Path) -> Iterator[Path]:
         partial = Path(name)
         yield partial
         # mkstemp and some writers make files private to the user; results should be as readable as any other file.
-        partial.chmod(0o666 & ~_umask())
+        # A hard link has its permissions in common with the file that it links to: those are not ours to change.
+        if partial.stat().st_nlink == 1:
+            partial.chmod(0o666 & ~_umask())
         os.replace(partial, path)
     except Exception as error:
         if _was_interrupted(error):

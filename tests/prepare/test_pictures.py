@@ -140,3 +140,14 @@ def test_small_and_large_pictures(name: str, size: int) -> None:
     prepared = load_recipe(name).prepare(flat_scan(image))
     assert np.isfinite(prepared.images).all() and prepared.roi.any()
     assert prepared.restore(prepared.images[:, 0]).shape == (size, size + 3, 1)
+
+
+def test_values_beyond_the_range_are_refused_where_none_is_made() -> None:
+    """Every pixel of an 8-bit picture became 1.5, in silence."""
+    image = brain_picture().astype(np.float32)
+    with pytest.raises(BadInput, match=r"normalise\.how=none"):
+        load_recipe("slices", {"size": 64, "normalise.how": "none"}).prepare(flat_scan(image * 200))
+    fine = load_recipe("slices", {"size": 64, "normalise.how": "none"}).prepare(
+        flat_scan(image / image.max())
+    )
+    assert 0.1 < fine.images.max() <= 1.5

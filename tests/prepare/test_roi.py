@@ -159,3 +159,13 @@ def test_the_ends_of_a_slab_are_not_the_surface_of_the_head() -> None:
     found = brain.estimate(slab, foreground.head(slab), (1.9, 1.9, 3.0))
     for number in (0, 6, 11):
         assert dice(found[:, :, number], inside[::2, ::2]) > 0.9
+
+
+def test_a_brain_made_to_have_a_mean_of_zero_is_whole() -> None:
+    """Half of it lies below its background; that half was taken for background."""
+    image = brain_picture().astype(np.float32)
+    inside = image > 0
+    image[inside] = (image[inside] - image[inside].mean()) / image[inside].std()
+    found = foreground.nonzero(image[None, :, :, None])
+    assert dice(found[:, :, 0], inside) > 0.99
+    assert is_stripped(image[:, :, None], (1.5, 1.5, 1.0))

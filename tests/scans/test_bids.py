@@ -345,3 +345,13 @@ def test_the_digest_is_not_of_the_place(root, tmp_path):
     assert Cohort.open(tmp_path / "elsewhere").digest == digest
     participants(tmp_path / "elsewhere", age=["32", "33", "34"])
     assert Cohort.open(tmp_path / "elsewhere").digest != digest
+
+
+def test_sessions_without_a_mask_of_the_ill_are_not_called_healthy(root):
+    folder = root / "derivatives" / "lesions"
+    mask(folder / "sub-01/ses-2/anat/sub-01_ses-2_label-lesion_mask.nii.gz")
+    cohort = Cohort.open(root)
+    rows = by_key(cohort)
+    assert "sub-01_ses-1_T1w" not in rows and rows["sub-01_ses-2_T1w"].label == "anomalous"
+    assert rows["sub-02_run-01_T1w"].label == "healthy"
+    assert any("in another session" in warning for warning in cohort.warnings)

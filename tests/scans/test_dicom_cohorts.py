@@ -12,6 +12,7 @@ from tests.dicoms import AXIAL, SAGITTAL, head, save, series_of, slice_file
 
 from unlesion.scans import Cohort
 from unlesion.scans.prints import prints_of
+from unlesion.scans.series_rows import _NOBODY
 
 
 @pytest.fixture
@@ -257,3 +258,10 @@ def test_a_folder_with_the_ending_of_a_file_counts_by_its_files(tmp_path, save_m
     digest = cohort.digest
     written[0].write_bytes(written[0].read_bytes() + bytes(2))
     assert Cohort.open(manifest).digest != digest
+
+
+@pytest.mark.parametrize(
+    ("name", "nobody"), [("ANONYMOUS", True), ("anonymized", True), ("Anon", True), ("ANON0001", False)]
+)
+def test_pseudonyms_are_somebody(name, nobody):
+    assert bool(_NOBODY.fullmatch(name)) is nobody

@@ -5,12 +5,14 @@ from __future__ import annotations
 from dataclasses import replace
 from types import SimpleNamespace
 
+import nibabel as nib
 import numpy as np
 import pytest
 
 from unlesion.evaluating import evaluated
 from unlesion.evaluation import read_maps_folder
-from unlesion.scans import Cohort
+from unlesion.scans import Cohort, read_scan
+from unlesion.scans.reading import has_marks
 
 
 @pytest.fixture
@@ -93,3 +95,22 @@ def test_what_is_not_judged_is_left_out_of_anybodys_maps(masks, save_manifest, t
     np.save(maps / "anomaly.npy", np.zeros((24, 20), np.float32))
     (scan,) = read_maps_folder(tmp_path / "maps", cohort)
     assert not (scan.roi & cohort[0].read().unjudged).any()
+
+
+def test_labels_stored_with_a_slope_are_the_labels(tmp_path):
+    """A 0, 1, 2 mask in 8 bit with a slope reads 0.996 for 1; no lesion was found, and the scan called healthy."""
+    values = np.zeros((24, 20, 18), np.float32)
+    values[5:9, 5:9, 5:9], values[12:15, 5:9, 5:9] = 1, 2
+    header = nib.Nifti1Header()
+    header.set_data_dtype(np.uint8)
+    nib.save(
+        nib.Nifti1Image(values + np.random.default_rng(0).random(values.shape) / 1e4, np.eye(4)),
+        tmp_path / "a.nii.gz",
+    )
+    nib.save(nib.Nifti1Image(values, np.eye(4), header), tmp_path / "mask.nii.gz")
+    read_back = nib.load(tmp_path / "mask.nii.gz").get_fdata()
+    assert not (read_back == 1).any(), "the header is meant to have a slope"
+    scan = read_scan(tmp_path / "a.nii.gz", mask=tmp_path / "mask.nii.gz", mask_values=[1])
+    assert scan.lesions.sum() == 64
+    assert scan.unjudged.sum() == 48
+    assert has_marks(tmp_path / "mask.nii.gz", (1.0,)) and not has_marks(tmp_path / "mask.nii.gz", (3.0,))

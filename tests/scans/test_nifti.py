@@ -246,3 +246,19 @@ def test_writing_is_deterministic(asymmetric, save_nifti, tmp_path):
     first = Path(write_float(tmp_path / "a", scan.voxels, scan.grid)[0]).read_bytes()
     second = Path(write_float(tmp_path / "b", scan.voxels, scan.grid)[0]).read_bytes()
     assert first == second
+
+
+def test_a_mask_is_on_the_grid_of_its_scan_if_only_rounding_moves_it(tmp_path, refuses):
+    """An oblique orientation stored as a quaternion of float32 moved corners by up to 0.3 mm: refused."""
+    voxels = np.random.default_rng(0).random((20, 20, 20)).astype(np.float32)
+    affine = np.diag([1.0, 1.0, 2.0, 1.0])
+    nib.save(nib.Nifti1Image(voxels, affine), tmp_path / "a.nii.gz")
+    for shift, fits in ((0.05, True), (0.5, False)):
+        moved = affine.copy()
+        moved[0, 3] = shift
+        mask = tmp_path / f"mask{shift}.nii.gz"
+        nib.save(nib.Nifti1Image((voxels > 0.5).astype(np.uint8), moved), mask)
+        if fits:
+            assert read_scan(tmp_path / "a.nii.gz", mask=mask).lesions.any()
+        else:
+            refuses(lambda mask=mask: read_scan(tmp_path / "a.nii.gz", mask=mask), "0.5 mm away")

@@ -185,3 +185,27 @@ def test_picture_to_look_at_has_a_fixed_window(tmp_path):
     np.testing.assert_array_equal(np.asarray(Image.open(path)), [[0, 0, 128], [255, 255, 0]])
     with pytest.raises(ValueError, match="window"):
         write_picture(tmp_path / "a", values, low=1, high=1)
+
+
+def test_a_roi_that_marks_nothing_is_refused(save_picture, grey8, refuses):
+    """It gave maps of an estimated brain and, inside the empty roi, no lesion at all."""
+    path, empty = save_picture("x.png", grey8), save_picture("roi.png", np.zeros_like(grey8))
+    refuses(lambda: read_scan(path, roi=empty), "roi", "marks nothing")
+
+
+@pytest.mark.parametrize("depth", [8, 16])
+def test_tiffs_whose_zero_is_white_are_inverted(tmp_path, depth, grey8, grey16):
+    pixels = grey8 if depth == 8 else grey16
+    path = tmp_path / "x.tif"
+    Image.fromarray(pixels).save(path, tiffinfo={262: 0})
+    with Image.open(path) as picture:
+        assert picture.tag_v2[262] == 0
+        # What the file holds, as stored.
+        stored = np.frombuffer(path.read_bytes()[picture.tag_v2[273][0] :], pixels.dtype)[: pixels.size]
+    shown = read_scan(path).voxels[0, :, :, 0]
+    np.testing.assert_array_equal(shown, (2**depth - 1) - stored.reshape(pixels.shape).astype(np.float32))
+
+
+def test_a_given_size_of_pixels_moves_no_mask(save_picture, grey8):
+    path, mask = save_picture("x.png", grey8), save_picture("m.png", np.eye(*grey8.shape, dtype=np.uint8))
+    assert read_scan(path, mask=mask, spacing_mm=0.2).lesions.sum() == min(grey8.shape)

@@ -6,6 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+# Voxels below the background are tissue if there are more than this share of those above.
+MOST_BELOW = 0.25
+
 
 def nonzero(voxels: NDArray[np.float32]) -> NDArray[np.bool_]:
     """Voxels (C, rows, columns, slices) that differ from the background: largest component, holes filled.
@@ -15,11 +18,19 @@ def nonzero(voxels: NDArray[np.float32]) -> NDArray[np.bool_]:
     """
     inside = np.zeros(voxels.shape[1:], dtype=bool)
     for image in voxels:
-        background = commonest_edge_value(image)
-        span = float(np.percentile(image[::2, ::2], 99) - background)
-        # A hundredth of the range: ringing of interpolation stays below it, tissue above.
-        inside |= image > background + 0.01 * max(span, 0.0)
+        inside |= beside(image)
     return fill_holes(largest(inside))
+
+
+def beside(image: NDArray[np.float32]) -> NDArray[np.bool_]:
+    """Voxels above the background; below it, too, where a good part of them lies there."""
+    background = commonest_edge_value(image)
+    span = float(np.percentile(image[::2, ::2], 99) - background)
+    # A hundredth of the range: ringing of interpolation stays below it, tissue above.
+    above = image > background + 0.01 * max(span, 0.0)
+    below = image < background - 0.01 * max(span, 0.0)
+    # Ringing leaves a few voxels below the background; a brain that was made to have a mean of 0, half of its own.
+    return np.asarray(above | below if below.sum() > MOST_BELOW * above.sum() else above, dtype=bool)
 
 
 def head(image: NDArray[np.float32]) -> NDArray[np.bool_]:

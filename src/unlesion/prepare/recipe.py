@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 import numpy as np
 import yaml
+from numpy.typing import NDArray
 from pydantic import (
     BaseModel,
     ConfigDict,
@@ -31,6 +32,9 @@ from unlesion.prepare.slices import SliceStep
 from unlesion.prepare.stored import StoredGeometry
 from unlesion.prepare.trim import erode, trim
 from unlesion.scans.scan import Scan
+
+# With `normalise.how=none`, the share of values in the region that may lie beyond the range of prepared images.
+MOST_CUT = 0.05
 
 
 class Recipe(BaseModel):
@@ -122,7 +126,10 @@ class Recipe(BaseModel):
         placement, positions = self._place(scan, frame)
         images, inside = to_prepared(scan.voxels, region.mask, placement)
         images, inside = images.transpose(3, 0, 1, 2), inside.transpose(2, 0, 1)
-        images = np.clip(intensity.apply(images), 0.0, CEILING)
+        images = intensity.apply(images)
+        if self.normalise.how == "none":
+            _check_range(scan.key, images, inside)
+        images = np.clip(images, 0.0, CEILING)
         if not scan.grid.is_flat:
             images, inside, positions, placement = trim(images, inside, positions, placement)
         mm = placement.pixel_mm(spacing)
@@ -209,4 +216,14 @@ class Recipe(BaseModel):
             scan_id=scan.scan_id,
             modality=scan.modality,
             warnings=scan.warnings,
+        )
+
+
+def _check_range(key: str, images: NDArray[np.float32], inside: NDArray[np.bool_]) -> None:
+    """Refuse values that the range of prepared images would cut: `normalise.how=none` leaves them as they are."""
+    values = images.swapaxes(0, 1)[:, inside] if images.ndim == 4 else images[inside]
+    if values.size and float(((values < 0) | (values > CEILING)).mean()) > MOST_CUT:
+        raise BadInput(
+            f"{key}: values from {values.min():g} to {values.max():g} with normalise.how=none, but prepared images hold 0 to "
+            f"{CEILING:g}; scale them before, or take normalise.how=median or percentiles"
         )

@@ -48,6 +48,11 @@ def is_stripped(
     steps = [1 if flat else max(1, int(2.0 / size)) for size in spacing]
     image = image[tuple(slice(None, None, step) for step in steps)]
     found = foreground.nonzero(image[None])
+    tissue = foreground.beside(image)
+    if (image[tissue] < background).any():
+        # Grey values around 0: lifted, so that all tissue is brighter than the background.
+        image = np.where(tissue, image - image[tissue].min(), 0).astype(np.float32)
+        background = 0.0
     expected = foreground.head(image)
     size = float(found.sum())
     agreement = 2 * float((found & expected).sum()) / max(size + float(expected.sum()), 1.0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,10 @@ SMALLEST_SIDE = 16
 """Pixels that an image needs along rows and along columns."""
 
 SAME_PLACE_MM = 1e-3
-"""Two grids are one if no corner lies further apart than this."""
+"""Two grids are one if no corner lies further apart than this, or than `SAME_PLACE` of a voxel's shortest side."""
+
+SAME_PLACE = 0.1
+"""Of a voxel: what float32 makes of an oblique orientation that is stored as a quaternion is less."""
 
 
 def check_image(voxels: NDArray[np.float32], path: Path) -> tuple[NDArray[np.float32], tuple[str, ...]]:
@@ -77,7 +81,7 @@ def check_same_grid(grid: Grid, wanted: Grid, path: Path, *, what: str) -> None:
         what: what the image is: "mask", "roi", "channel", "twin".
 
     Raises:
-        BadInput: another family of formats, another shape, or corners more than 1e-3 mm apart.
+        BadInput: another family of formats, another shape, or corners more than a tenth of a voxel apart.
     """
     if (grid.family == "nifti") != (wanted.family == "nifti"):
         raise BadInput(
@@ -91,8 +95,8 @@ def check_same_grid(grid: Grid, wanted: Grid, path: Path, *, what: str) -> None:
         )
     if grid.family != "nifti":
         return
-    apart = _corner_distance(grid, wanted)
-    if apart > SAME_PLACE_MM:
+    apart = corner_distance(grid.affine, wanted.affine, wanted.shape)
+    if apart > max(SAME_PLACE_MM, SAME_PLACE * min(wanted.spacing)):
         raise BadInput(
             f"{path}: this {what} lies up to {apart:.3g} mm away from its scan (same shape, other affine); "
             "resample it to the scan's grid, or correct its header"
@@ -105,11 +109,11 @@ def reason(error: BaseException) -> str:
     return text if len(text) <= 160 else text[:157] + "..."
 
 
-def _corner_distance(grid: Grid, other: Grid) -> float:
-    """Largest distance in mm between the same corner voxels of two grids of one shape."""
-    ends = [(0, size - 1) for size in grid.shape]
+def corner_distance(affine: NDArray[np.float64], other: NDArray[np.float64], shape: Sequence[int]) -> float:
+    """Largest distance in mm between the same corner voxels of two grids of one shape, by their affines."""
+    ends = [(0, size - 1) for size in (*shape, 1, 1)[:3]]
     corners = np.array([(r, c, s, 1) for r in ends[0] for c in ends[1] for s in ends[2]], dtype=float).T
-    moved = (grid.affine - other.affine) @ corners
+    moved = (affine - other) @ corners
     return float(np.linalg.norm(moved[:3], axis=0).max())
 
 

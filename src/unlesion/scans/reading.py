@@ -21,6 +21,9 @@ from unlesion.wording import count
 
 AnyPath = str | PathLike[str]
 
+# Values of a mask this near to each other are one label.
+SAME_LABEL = 0.05
+
 
 def read_scan(
     path: AnyPath | Sequence[AnyPath],
@@ -77,15 +80,17 @@ def read_scan(
 
     parts = [tuple(Path(file) for file in files) for files in series] or [()] * len(paths)
     channels, grid, warnings = _read_channels(paths, parts, volume)
+    # Masks and twins lie where their own headers say, as the scan's does, whatever size of pixels is given for it.
+    own = grid
     if spacing_mm is not None:
         grid, warning = _given_spacing(grid, spacing_mm, paths[0])
         warnings += warning
     twin_voxels = None
     twins = _as_paths(twin)
     if twins:
-        twin_voxels = _read_twin(twins, grid, len(paths), volume)
+        twin_voxels = _read_twin(twins, own, len(paths), volume)
     key = key or without_ending(paths[0].name)
-    lesions, unjudged = (None, None) if mask is None else _read_lesions(mask, grid, mask_values)
+    lesions, unjudged = (None, None) if mask is None else _read_lesions(mask, own, mask_values)
     return Scan(
         voxels=channels,
         grid=grid,
@@ -94,7 +99,7 @@ def read_scan(
         scan_id=scan_id or key,
         modality=names or ("",) * len(paths),
         position=position,
-        roi=None if roi is None else read_mask(roi, grid, what="roi"),
+        roi=None if roi is None else _read_roi(roi, own),
         lesions=lesions,
         unjudged=unjudged,
         twin=twin_voxels,
@@ -120,8 +125,16 @@ def read_mask(path: AnyPath, grid: Grid, *, what: str = "mask") -> NDArray[np.bo
 
 
 def marked(mask: NDArray[np.float32], values: Sequence[float] = ()) -> NDArray[np.bool_]:
-    """Where a mask has one of the values; without them, where it is above 0."""
-    return np.isin(mask, np.asarray(values, dtype=mask.dtype)) if values else mask > 0
+    """Where a mask has one of the values; without them, where it is above 0.
+
+    Labels that were stored with a slope come back a little off their whole numbers.
+    """
+    if not values:
+        return mask > 0
+    out = np.zeros(mask.shape, dtype=bool)
+    for value in values:
+        out |= np.abs(mask - value) < SAME_LABEL
+    return out
 
 
 def has_marks(mask: AnyPath, values: Sequence[float] = ()) -> bool | None:
@@ -149,6 +162,14 @@ def _on_grid(path: AnyPath, grid: Grid, what: str) -> NDArray[np.float32]:
     array, own = read_array(path)
     check_same_grid(own, grid, path, what=what)
     return array
+
+
+def _read_roi(path: AnyPath, grid: Grid) -> NDArray[np.bool_]:
+    roi = read_mask(path, grid, what="roi")
+    if not roi.any():
+        # Nothing would be looked at, and nothing found.
+        raise BadInput(f"{path}: this roi marks nothing; correct it, or leave roi_path empty for an estimate")
+    return roi
 
 
 def _read_lesions(

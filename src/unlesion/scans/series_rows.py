@@ -18,7 +18,9 @@ COLUMNS = (
 )  # fmt: skip
 
 # What anonymisers write for everybody; such an identifier tells nobody from anybody.
-_NOBODY = re.compile(r"|0+|anon\w*|unknown|none|n/?a|removed|deidentified|x+", re.IGNORECASE)
+_NOBODY = re.compile(
+    r"|0+|anon(ym(ous|i[sz]ed|i[sz]ation)?)?|unknown|none|n/?a|removed|deidentified|x+", re.IGNORECASE
+)
 
 _SHOWN = 3
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -116,3 +117,10 @@ def test_a_slab_holds_less_than_the_ball(volume_ml: float) -> None:
     area = np.pi * np.clip(radius**2 - heights**2, 0, None)
     assert part == pytest.approx(area.mean() * 8 / 1000, rel=1e-3)
     assert ball_of_section(np.pi * radius**2) == pytest.approx(volume_ml)
+
+
+def test_scans_of_one_name_in_folders_of_their_own_have_keys_of_their_own() -> None:
+    entries = [replace(volume("a"), key=f"a/ses{number}/T1", scan_id=f"a-{number}") for number in range(1, 9)]
+    plan = plan_implants(entries, seed=0, pathologies=ALL, sizes=Sizes(1.0, 2.0), per_scan=None)
+    keys = [one.key for implants in plan.values() for one in implants]
+    assert len(keys) == 8 * len(ALL) == len(set(keys)) or len(keys) == len(set(keys)) > 40

@@ -231,7 +231,9 @@ def _mark(entry: Entry, implant: Implant) -> dict[str, Any]:
     files = [
         [path.name, path.stat().st_size, path.stat().st_mtime_ns] for path in entry.files if path.exists()
     ]
-    return {"generator": GENERATOR, "original": entry.key, "files": files, **asdict(implant)}
+    told = {"spacing_mm": entry.spacing_mm and list(entry.spacing_mm), "volume": entry.volume}
+    told |= {"modality": list(entry.modality), "age": _age(entry)}
+    return {"generator": GENERATOR, "original": entry.key, "files": files, **told, **asdict(implant)}
 
 
 def _original_row(entry: Entry, root: Path, out: Path) -> dict[str, str]:
@@ -251,6 +253,8 @@ def _original_row(entry: Entry, root: Path, out: Path) -> dict[str, str]:
         "split": entry.split or "",
         "original": entry.key,
     }
+    # Of the original's mask; in an implant's own all above 0 is lesion.
+    row.pop("mask_values", None)
     if entry.spacing_mm is not None:
         row["spacing_mm"] = ",".join(f"{size:g}" for size in entry.spacing_mm)
     return row

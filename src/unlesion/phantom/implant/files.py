@@ -26,7 +26,8 @@ def check_family(key: str, grid: Grid) -> None:
 
 def write_scan(stem: Path, array: NDArray[np.float32], grid: Grid, original: Path) -> Path:
     """Write (rows, columns, slices) as the original stores it, whole numbers where it has whole numbers."""
-    whole = bool((original_values(original, grid) % 1 == 0).all())
+    values = original_values(original, grid)
+    whole = bool((values % 1 == 0).all())
     if grid.family == "picture":
         if not whole:
             raise BadInput(f"{original}: a picture of fractions; save it as 8- or 16-bit PNG or as NumPy")
@@ -34,7 +35,8 @@ def write_scan(stem: Path, array: NDArray[np.float32], grid: Grid, original: Pat
             stem, _rounded(array, _picture_type(original)), grid, dtype=_picture_type(original)
         )
     kind = _stored_type(original, grid)
-    if whole and np.issubdtype(kind, np.integer):
+    # With a slope or intercept in the header values lie beyond the type that they are stored in.
+    if whole and np.issubdtype(kind, np.integer) and _holds(kind, values):
         array = _rounded(array, kind)
     else:
         kind = np.dtype(np.float32)
@@ -75,11 +77,16 @@ def link_or_copy(source: Path, target: Path) -> None:
 
 
 def original_values(path: Path, grid: Grid) -> NDArray[Any]:
-    """A few thousand values of the file as read, to see whether they are whole numbers."""
+    """A few thousand values of the file as read, to see whether they are whole numbers; its ends among them."""
     module: Any = {"nifti": nifti, "picture": picture, "numpy": bare}[grid.family]
     values, _ = module.read(path)
     flat = values.ravel()
-    return np.asarray(flat[:: max(1, flat.size // 5000)])
+    return np.concatenate([flat[:: max(1, flat.size // 5000)], [flat.min(), flat.max()]])
+
+
+def _holds(kind: np.dtype[Any], values: NDArray[Any]) -> bool:
+    limits = np.iinfo(kind)
+    return bool(limits.min <= values.min() and values.max() <= limits.max)
 
 
 def _stored_type(original: Path, grid: Grid) -> np.dtype[Any]:

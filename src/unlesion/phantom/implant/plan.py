@@ -112,6 +112,8 @@ def plan_implants(
         stacks["\x1f".join((entry.subject, entry.scan_id, *entry.modality))].append(entry)
     several = _subjects_with_several(stacks)
     plan: dict[str, list[Implant]] = {}
+    # Of all scans: those of one subject may have one name, in folders of their own.
+    taken: set[str] = set()
     for name, stack in stacks.items():
         rng = np.random.default_rng(seed_of(seed, "implants", name))
         chosen = stack
@@ -130,9 +132,9 @@ def plan_implants(
             volume = float(f"{sizes.at(kind, share):.2g}")
             volume = float(np.clip(volume, PATHOLOGIES[kind].smallest_ml, PATHOLOGIES[kind].largest_ml))
             stem = _stem(entry, kind, volume, alone=alone and entry.subject not in several)
-            taken = {one.key for one in plan.get(entry.key, ())}
             while stem in taken:
                 stem += "-b"
+            taken.add(stem)
             plan.setdefault(entry.key, []).append(
                 Implant(
                     key=stem,

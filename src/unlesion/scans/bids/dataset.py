@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from unlesion.errors import BadInput
@@ -31,12 +31,16 @@ _SHOWN = 5
 
 @dataclass(frozen=True, kw_only=True)
 class _Facts:
-    """What is known about an image besides its name; `marked` if a mask marks a lesion in its session."""
+    """What is known about an image besides its name.
+
+    `marked` if a mask marks a lesion in its session, `assumed` if nothing but the lack of one says that it is healthy.
+    """
 
     mask: BidsFile | None
     marked: bool
     known: dict[str, str]
     label: str
+    assumed: bool = False
 
 
 def table_of_bids(root: Path) -> Table:
@@ -81,6 +85,8 @@ def table_of_bids(root: Path) -> Table:
         if marked[mask.path]
     }
     facts = [_facts(image, people, labels, found.get(image.path, []), ill) for image in images]
+    facts, unsure = _unlabelled(images, facts, ill)
+    warnings += unsure
     told = bool(labels.column) or bool(marked)
     kept = [(image, fact) for image, fact in zip(images, facts, strict=True) if fact.label or not told]
     warnings += _label_notes(root, images, facts, labels, told=told)
@@ -117,7 +123,30 @@ def _facts(
         label = "anomalous"
     elif mask is not None and label == "":
         label = "healthy"
-    return _Facts(mask=mask, marked=has_lesion, known=known, label=label)
+    return _Facts(mask=mask, marked=has_lesion, known=known, label=label, assumed=not labels.column)
+
+
+def _unlabelled(
+    images: Sequence[BidsFile], facts: Sequence[_Facts], ill: set[tuple[str, str]]
+) -> tuple[list[_Facts], list[str]]:
+    """Takes the label off sessions without a mask of subjects who have a lesion in another session.
+
+    Without a column that says so nobody knows that they are healthy, such as after an operation.
+    """
+    subjects = {subject for subject, _ in ill}
+    out, names = [], []
+    for image, fact in zip(images, facts, strict=True):
+        mine = image.subject in subjects and (image.subject, image.get("ses")) not in ill
+        if mine and fact.mask is None and fact.assumed:
+            names.append(image.path)
+            fact = replace(fact, label="")
+        out.append(fact)
+    if not names:
+        return out, []
+    return out, [
+        f"{len(names)} images without a lesion mask are of subjects with a lesion in another session; left out, because nobody says "
+        f"that they are healthy; a column 'label' can: {_listed(names)}"
+    ]
 
 
 def _standard(image: BidsFile, fact: _Facts, labels: Labels, source: str) -> dict[str, str]:
@@ -177,7 +206,7 @@ def _label_notes(
             f"anomalous; a column 'label' in {PARTICIPANTS} can say otherwise"
         )
     unknown = [image.subject for image, fact in both if not fact.label]
-    if told and unknown:
+    if told and unknown and labels.column:
         who = _listed(list(dict.fromkeys(unknown)))
         notes.append(
             f"{root / PARTICIPANTS}: column {labels.column!r} is empty for {who}; left out, because it is not "

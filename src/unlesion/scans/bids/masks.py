@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from unlesion.scans.bids.files import BidsFile
-from unlesion.scans.checks import SAME_PLACE_MM
+from unlesion.scans.checks import SAME_PLACE, SAME_PLACE_MM, corner_distance
 
 # Names for "the space of the image that it was drawn on".
 _OWN_SPACES = ("", "orig", "individual", "scanner", "native")
@@ -55,4 +55,7 @@ def _same_grid(mask: Path, image: Path) -> bool:
         affines = [np.asarray(getattr(part, "affine", None), dtype=np.float64) for part in (one, two)]
     except Exception:
         return True
-    return shapes[0] == shapes[1] and bool(np.allclose(affines[0], affines[1], rtol=0, atol=SAME_PLACE_MM))
+    if shapes[0] != shapes[1] or affines[0].shape != (4, 4) or affines[1].shape != (4, 4):
+        return False
+    shortest = float(np.linalg.norm(affines[1][:3, :3], axis=0).min())
+    return corner_distance(affines[0], affines[1], shapes[1]) <= max(SAME_PLACE_MM, SAME_PLACE * shortest)

@@ -21,6 +21,8 @@ ENDINGS = (".png", ".jpg", ".jpeg", ".tif", ".tiff")
 
 # The EXIF (and TIFF) tag that says how a picture is to be turned.
 ORIENTATION = 0x0112
+# The TIFF tag that says what 0 means: 0 white, 1 black.
+PHOTOMETRIC = 262
 
 _GREY_MODES = ("L", "I", "F", "I;16", "I;16B", "I;16L", "I;16N")
 
@@ -111,7 +113,9 @@ def _upright(values: NDArray[Any], orientation: int) -> NDArray[Any]:
 def _grey(path: Path, picture: Any) -> NDArray[Any]:
     """The pixels of an opened picture as (rows, columns), if they are grey."""
     if picture.mode in _GREY_MODES:
-        return np.asarray(picture)
+        # Pillow inverts pictures whose 0 is white, but not those of 16 bit.
+        white = picture.mode.startswith("I;16") and getattr(picture, "tag_v2", {}).get(PHOTOMETRIC) == 0
+        return np.uint16(65535) - np.asarray(picture) if white else np.asarray(picture)
     if picture.mode == "1":
         return np.asarray(picture.convert("L"))
     if picture.format == "PNG" and _png_depth(path) == 16:

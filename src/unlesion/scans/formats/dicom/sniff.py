@@ -34,14 +34,18 @@ def is_dicom(path: Path) -> bool:
 
 
 def files_below(folder: Path) -> list[Path]:
-    """Every file below a folder in the order of their paths; hidden ones are left out.
+    """Every file below a folder in the order of their paths; hidden ones are left out, links are followed.
 
     Raises:
         OSError: the folder cannot be read.
     """
     found: list[Path] = []
-    for place, folders, names in os.walk(folder, onerror=_raise, followlinks=False):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
+    seen = {os.path.realpath(folder)}
+    for place, folders, names in os.walk(folder, onerror=_raise, followlinks=True):
+        shown = sorted(name for name in folders if not name.startswith("."))
+        # A folder that two links lead to is one; a link to a folder above would never end.
+        where = {name: os.path.realpath(os.path.join(place, name)) for name in shown}
+        folders[:] = [name for name in shown if not (where[name] in seen or seen.add(where[name]))]
         found += [Path(place) / name for name in names if not name.startswith(".")]
     return sorted(found)
 
