@@ -32,3 +32,17 @@ def test_chains_tell_their_steps(monkeypatch: pytest.MonkeyPatch, capsys: pytest
         method.explain(built(method), blob_batch(2))
     said = capsys.readouterr().err
     assert all(f"noise level 250: step {done} of 4 for 2 images" in said for done in (1, 2, 3, 4))
+
+
+def test_what_was_done_before_tells_nothing_of_the_time_left(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    clock = [0.0]
+    monkeypatch.setattr(progress.time, "monotonic", lambda: clock[0])
+    with progress.shown("train", None) as advance:
+        advance(2000, total=4000, already=True)
+        for _ in range(500):
+            clock[0] += 0.2
+            advance(1, total=4000)
+    # 100 seconds for 500 steps, 1500 are left.
+    assert "62 %" in (said := capsys.readouterr().err.splitlines()[-1]) and "5:00 left" in said

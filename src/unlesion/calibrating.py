@@ -7,6 +7,8 @@ from concurrent.futures import Executor
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
+
 from unlesion.calibration import Calibration, CalibrationBuilder
 from unlesion.detector import Detector, roi_of
 from unlesion.errors import BadInput
@@ -88,7 +90,12 @@ def calibrate_detector(
                         raise BadInput(marked_but_healthy(swept.entry.key))
                     evidence = detector.evidence(swept.prepared, device=device)
                     roi = roi_of(swept.scan, swept.prepared)
-                    maps = detector.maps(swept.scan, swept.prepared, evidence)
+                    made = detector.maps(swept.scan, swept.prepared, evidence)
+                    if not all(
+                        np.isfinite(after).all() and np.isfinite(score) for after, _, score in made.values()
+                    ):
+                        raise ValueError("the map or its score holds values that are not finite")
+                    maps = made
                 subject = swept.entry.subject or swept.entry.key
                 for name, (after, _, score) in maps.items():
                     assert roi is not None

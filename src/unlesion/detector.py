@@ -13,10 +13,11 @@ from numpy.typing import NDArray
 from torch import nn
 
 import unlesion
+from unlesion.archive import save_tensors
 from unlesion.calibration import RATES, Calibration, TrainingProfile
 from unlesion.detection import Detection
 from unlesion.errors import BadInput
-from unlesion.files import read_json, whole_file, write_json, write_text
+from unlesion.files import read_json, write_json, write_text
 from unlesion.methods.base import InputSpec, Method
 from unlesion.methods.batch import Batch
 from unlesion.methods.registry import get_method, read_card
@@ -238,15 +239,12 @@ class Detector:
 
     def save(self, run: Path) -> None:
         """Write `detector.json`, `weights.safetensors` and `card.md` into the folder `run`."""
-        from safetensors.torch import save_file
-
         run = Path(run)
         tensors = {f"network.{k}": v.detach().cpu().contiguous() for k, v in _state(self.network).items()}
         for name, scorer in self.scorers.items():
             for key, array in scorer.state_dict().items():
                 tensors[f"scorer.{name}.{key}"] = torch.from_numpy(np.ascontiguousarray(array))
-        with whole_file(run / "weights.safetensors") as partial:
-            save_file(tensors, partial)
+        save_tensors(run / "weights.safetensors", tensors)
         write_text(run / "card.md", read_card(self.method.name))
         spec = self.method.spec
         write_json(

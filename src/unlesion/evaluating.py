@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
 from pathlib import Path
 from typing import Any
 
+from unlesion.calibration import Calibration
+from unlesion.calibration.codes import is_coarse
 from unlesion.calibration.met import doubts_about
 from unlesion.detector import Detector, roi_of
 from unlesion.errors import BadInput
@@ -19,12 +21,14 @@ from unlesion.evaluation import (
     Units,
     calibrate_maps,
     read_maps_folder,
+    scores_said,
     unknown_of_maps,
 )
 from unlesion.prepare import Prepared
 from unlesion.progress import Bars, silent, track
 from unlesion.scans import Cohort, Entry, Scan, sides_of
 from unlesion.sweep import Failures, sweep
+from unlesion.wording import count
 
 # Told about every scan with its row of scans.csv, to collect pictures.
 OnScan = Callable[[EvaluatedScan, dict[str, Any]], None]
@@ -165,6 +169,7 @@ def evaluate_maps(
     split: str = "test",
     bars: Bars = silent,
     warn: Callable[[str], None] = lambda message: None,
+    on_calibrated: Callable[[Mapping[str, Calibration]], None] | None = None,
     on_scan: OnScan | None = None,
     options: Sequence[str] = (),
 ) -> tuple[Evaluation, int]:
@@ -180,6 +185,7 @@ def evaluate_maps(
         split: recorded.
         bars: shows progress.
         warn: told about maps that are missing or could not be used.
+        on_calibrated: told, before any scan, what healthy maps say, by scoring.
         on_scan: told about every scan that could.
         options: words of the command line that chose the scans, to repeat it.
 
@@ -192,12 +198,31 @@ def evaluate_maps(
         problems.append(message)
         warn(message)
 
-    calibrations = calibrate_maps(maps, cohort, on_problem=warn)
+    # One kind of score for all: other numbers do not rank beside each other.
+    scored, there = scores_said(maps, [*chosen, *cohort.select(split="val", label="healthy")])
+    scores = scored == there
+    doubts = []
+    if 0 < scored < there:
+        doubts.append(
+            f"{scored} of {count(there, 'map')} come with a score in detection.json: not one of these is used, all scans are scored "
+            "by the mean of the highest 1 % of their map"
+        )
+    calibrations = calibrate_maps(maps, cohort, on_problem=warn, scores=scores)
+    if on_calibrated is not None:
+        on_calibrated(calibrations)
     if not calibrations:
         warn(
             f"{maps}: no maps of healthy rows of split 'val': Dice at a healthy rate and p-values stay undefined"
         )
-    folder = read_maps_folder(maps, chosen, on_problem=problem)
+    folder = read_maps_folder(maps, chosen, on_problem=problem, scores=scores)
+    own = {entry.key for entry in folder.entries if entry.split == "val" and entry.label == "healthy"}
+    if calibrations and own:
+        doubts.append(
+            f"{count(len(own), 'healthy scan')} of split 'val' calibrated the thresholds and p-values that they are measured with "
+            "here: false positives and p-values of them are not those of new scans; evaluate on split 'test'"
+        )
+    for words in doubts:
+        warn(words)
     for key in folder.missing:
         problem(f"{key}: no map in {maps}")
     evaluator = Evaluator(
@@ -207,13 +232,22 @@ def evaluate_maps(
         name=Path(maps).name,
         cohort=_described(chosen, split, options),
     )
-    unsigned = predicted = 0
+    unsigned = predicted = coarse = 0
     for scan in track(folder, label="evaluate", total=len(folder), bars=bars):
         row = evaluator.add(scan)
         unsigned += scan.sign is None
+        coarse += is_coarse(scan.maps["native"][0][scan.roi])
         predicted += scan.predicted is not None
         if on_scan is not None:
             on_scan(scan, dict(row))
+    if coarse:
+        doubts.append(
+            f"the values of {count(coarse, 'map')} lie far from 0 for their spread, or all next to it, and are kept to three digits "
+            "here: most become ties, and AP, AUROC and thresholds suffer; subtract an offset that all maps have in common, or multiply "
+            "all by one number"
+        )
+        warn(doubts[-1])
+    evaluator.warnings += doubts
     evaluator.warnings += unknown_of_maps(
         scans=len(evaluator.rows),
         unsigned=unsigned,

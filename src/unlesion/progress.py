@@ -16,9 +16,14 @@ LINE_EVERY_SECONDS = 20.0
 
 
 class Advance(Protocol):
-    """Called as work is done: by how much, with a few words to show beside the bar, of how much."""
+    """Called as work is done: by how much, with a few words to show beside the bar, of how much.
 
-    def __call__(self, amount: float = 1.0, *, note: str = "", total: float | None = None) -> None: ...
+    What was done `already`, before an interruption, took no time now and tells nothing of the time left.
+    """
+
+    def __call__(
+        self, amount: float = 1.0, *, note: str = "", total: float | None = None, already: bool = False
+    ) -> None: ...
 
 
 # Makes a bar: label and total in, a context with `Advance` out. Handed down from the command line,
@@ -53,7 +58,9 @@ def _heard(advance: Advance) -> Iterator[None]:
 def silent(label: str, total: float | None = None) -> Iterator[Advance]:
     """Progress for nobody: `--quiet`, libraries, tests."""
 
-    def advance(amount: float = 1.0, *, note: str = "", total: float | None = None) -> None:
+    def advance(
+        amount: float = 1.0, *, note: str = "", total: float | None = None, already: bool = False
+    ) -> None:
         return None
 
     yield advance
@@ -102,10 +109,15 @@ def _terminal(label: str, total: float | None) -> Iterator[Advance]:
     with Progress(*columns, console=Console(stderr=True)) as progress:
         task = progress.add_task(label, total=total, note="")
 
-        def advance(amount: float = 1.0, *, note: str = "", total: float | None = None) -> None:
+        def advance(
+            amount: float = 1.0, *, note: str = "", total: float | None = None, already: bool = False
+        ) -> None:
             if total is not None:
                 progress.update(task, total=total)
-            progress.update(task, advance=amount, note=note)
+            if already:
+                progress.reset(task, total=progress.tasks[0].total, completed=int(amount), note=note)
+            else:
+                progress.update(task, advance=amount, note=note)
 
         yield advance
 
@@ -113,7 +125,7 @@ def _terminal(label: str, total: float | None) -> Iterator[Advance]:
 @contextmanager
 def _lines(label: str, total: float | None) -> Iterator[Advance]:
     start = last = time.monotonic()
-    done, known, words = 0.0, total, ""
+    done, before, known, words = 0.0, 0.0, total, ""
 
     def line() -> None:
         gone = time.monotonic() - start
@@ -121,15 +133,18 @@ def _lines(label: str, total: float | None) -> Iterator[Advance]:
         if known:
             parts.append(f"{100 * done / known:.0f} %")
         parts.append(f"{_clock(gone)} gone")
-        if known and done:
-            parts.append(f"{_clock(gone * (known - done) / done)} left")
+        if known and done > before:
+            parts.append(f"{_clock(gone * (known - done) / (done - before))} left")
         if words:
             parts.append(words)
         print(" · ".join(parts), file=sys.stderr, flush=True)
 
-    def advance(amount: float = 1.0, *, note: str = "", total: float | None = None) -> None:
-        nonlocal done, known, words, last
+    def advance(
+        amount: float = 1.0, *, note: str = "", total: float | None = None, already: bool = False
+    ) -> None:
+        nonlocal done, before, known, words, last
         done, words, known = done + amount, note or words, total or known
+        before += amount if already else 0.0
         if time.monotonic() - last >= LINE_EVERY_SECONDS:
             last = time.monotonic()
             line()
@@ -147,11 +162,12 @@ def _clock(seconds: float) -> str:
 def counted(bars: Bars, label: str) -> Iterator[Callable[[int, int], None]]:
     """A bar for work that reports (done, total)."""
     with bars(label, None) as advance:
-        before = 0
+        before: int | None = None
 
         def report(done: int, total: int) -> None:
             nonlocal before
-            advance(done - before, total=total)
+            # The first call says what was there before.
+            advance(done - (before or 0), total=total, already=before is None)
             before = done
 
         yield report

@@ -32,7 +32,7 @@ def test_a_small_demo_is_whole(unlesion: Command, tmp_path: Path) -> None:
         "training.json",
     }
     assert wanted | {"report.html"} <= run
-    assert "store" not in run
+    assert ".store" not in run
     detector = read_json(out / "run" / "detector.json")
     assert detector["method"]["config"]["sigma"] == 0.3
     assert detector["scoring"]["native"]["sign"] == "bright"

@@ -22,7 +22,7 @@ def test_train_writes_a_whole_run(trained: Path) -> None:
     names = {path.name for path in trained.iterdir()}
     wanted = {"detector.json", "weights.safetensors", "card.md", "history.csv", "checkpoints", "report.html"}
     assert wanted <= names
-    assert "store" not in names
+    assert ".store" not in names
     saved = json.loads((trained / "detector.json").read_text())
     assert saved["method"]["name"] == "dae"
     assert saved["record"]["steps"] == {"train": 60}

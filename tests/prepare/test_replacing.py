@@ -66,3 +66,13 @@ def test_the_verb_asks_for_overwrite(
     assert (tmp_path / "store" / "index.json").read_bytes() == before
     assert command([*words, "recipe.size=64", "--overwrite"]) == 0
     assert PreparedStore.open(tmp_path / "store").recipe.size == 64
+
+
+def test_a_folder_of_other_things_is_no_place_for_a_store(cohort: Cohort, tmp_path: Path) -> None:
+    out = tmp_path / "study"
+    (out / "raw").mkdir(parents=True)
+    with pytest.raises(BadInput, match="holds other files"):
+        refuse_other_store(out, cohort, RECIPE)
+    (out / "raw").rmdir()
+    (out / ".parts").mkdir()
+    refuse_other_store(out, cohort, RECIPE)

@@ -114,7 +114,7 @@ def test_a_worker_killed(cohort: Cohort, recipe: Recipe, tmp_path: Path) -> None
     dying = Cohort(root=cohort.root, entries=(*cohort.entries[:17], bad), name="dying")
     with ProcessPoolExecutor(1) as executor, pytest.raises(UnlesionError, match="worker process died"):
         prepare_cohort(dying, recipe, tmp_path / "s", executor=executor)
-    kept = len(list((tmp_path / "s" / "parts").rglob("*.npz")))
+    kept = len(list((tmp_path / "s" / gather.PARTS).rglob("*.npz")))
     assert kept == 17
     seen: list[int] = []
     prepare_cohort(cohort, recipe, tmp_path / "s", progress=lambda d, t: seen.append(d))
@@ -130,7 +130,7 @@ def test_damaged_items_are_redone(
     with pytest.raises(KeyboardInterrupt):
         prepare_cohort(cohort, recipe, tmp_path / "s")
     monkeypatch.undo()
-    part = min((tmp_path / "s" / "parts").rglob("*.npz"))
+    part = min((tmp_path / "s" / gather.PARTS).rglob("*.npz"))
     content = bytearray(part.read_bytes())
     if harm == "flip":
         content[len(content) // 3] ^= 0xFF
@@ -291,3 +291,16 @@ def test_scans_of_unequal_channels_are_refused(cohort: Cohort, recipe: Recipe, t
     mixed = Cohort(root=cohort.root, entries=(cohort[0], two), name="mixed")
     with pytest.raises(BadInput, match="--channels"):
         prepare_cohort(mixed, recipe, tmp_path / "s")
+
+
+def test_folders_of_others_are_left_alone(cohort: Cohort, recipe: Recipe, tmp_path: Path) -> None:
+    """Every folder called data-something in the place of a store used to be deleted."""
+    out = tmp_path / "study"
+    for name in ("data-raw", "data-0123456789abcdef", "parts", "store"):
+        (out / name).mkdir(parents=True)
+        (out / name / "scan.nii.gz").write_bytes(b"mine")
+    prepare_cohort(cohort, recipe, out)
+    prepare_cohort(Cohort(root=cohort.root, entries=cohort.entries[:9], name="fewer"), recipe, out)
+    assert len(list(out.rglob("scan.nii.gz"))) == 4
+    # Of the two stores one is left.
+    assert len([path for path in out.glob("data-*") if (path / "images.npy").exists()]) == 1

@@ -79,11 +79,17 @@ def test_the_clock_forgets_slow_first_steps() -> None:
 
 def test_steps_are_split_by_share() -> None:
     assert steps_per_stage("100", {"a": 0.7, "b": 0.3}) == {"a": 70, "b": 30}
-    assert steps_per_stage(1, {"a": 0.7, "b": 0.3}) == {"a": 1, "b": 1}
+    assert steps_per_stage(2, {"a": 0.9, "b": 0.1}) == {"a": 1, "b": 1}
+    # All of them, whatever rounding does.
+    assert steps_per_stage(2561, {"a": 0.5, "b": 0.5}) == {"a": 1281, "b": 1280}
+    assert sum(steps_per_stage(1000, {"a": 1 / 3, "b": 1 / 3, "c": 1 / 3}).values()) == 1000
+    assert steps_per_stage(3, {"a": 0.98, "b": 0.01, "c": 0.01}) == {"a": 1, "b": 1, "c": 1}
     assert steps_per_stage("a=5,b=7", {"a": 0.7, "b": 0.3}) == {"a": 5, "b": 7}
 
 
-@pytest.mark.parametrize("text", ["0", "-3", "x", "1.5", "a=5", "a=5,c=1", "a=0,b=1", "a=x,b=1", ""])
+@pytest.mark.parametrize(
+    "text", ["0", "-3", "x", "1.5", "a=5", "a=5,c=1", "a=0,b=1", "a=x,b=1", "", "1", "a=5,b=7,a=9"]
+)
 def test_bad_steps_are_refused_in_words(text: str) -> None:
     with pytest.raises(BadInput, match="--steps"):
         steps_per_stage(text, {"a": 0.7, "b": 0.3})

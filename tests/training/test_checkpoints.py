@@ -6,9 +6,12 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors import SafetensorError
 
 from unlesion.errors import BadInput
 from unlesion.training.checkpoints import SafeCheckpointIO
+from unlesion.training.claiming import claim, hold_to
+from unlesion.training.history import History
 
 
 def test_a_checkpoint_comes_back_as_it_was(tmp_path: Path) -> None:
@@ -41,3 +44,39 @@ def test_a_damaged_checkpoint_says_what_to_do(tmp_path: Path) -> None:
     (tmp_path / "last.safetensors").write_bytes(b"rubbish")
     with pytest.raises(BadInput, match="--resume"):
         SafeCheckpointIO().load_checkpoint(tmp_path / "last.safetensors")
+
+
+def test_a_full_disk_is_said_in_words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """safetensors has an error of its own for it, which was taken for a failure of ours."""
+
+    def full(*args: object, **options: object) -> None:
+        raise SafetensorError("Error while serializing: IoError(No space left on device)")
+
+    monkeypatch.setattr("safetensors.torch.save_file", full)
+    with pytest.raises(BadInput, match="free some space"):
+        SafeCheckpointIO().save_checkpoint({"state_dict": {}}, tmp_path / "last.safetensors")
+    assert not list(tmp_path.iterdir())
+
+
+def test_rows_of_a_stage_hold_its_own_losses_only(tmp_path: Path) -> None:
+    history = History(tmp_path / "history.csv", ["warmup", "game"])
+    for step in range(17):
+        history.add("warmup", step, 0.0, {"loss": 1.0})
+    for step in range(20):
+        history.add("game", step, 0.0, {"loss": 2.0})
+    assert [(row["stage"], row["loss"]) for row in history.rows] == [
+        ("warmup", "1"),
+        ("game", "2"),
+        ("game", "2"),
+    ]
+
+
+def test_what_a_training_rests_on_is_held_to(tmp_path: Path) -> None:
+    claim(tmp_path, {"seed": 0, "device": "cuda"}, resume=False)
+    hold_to(tmp_path, "slices", "abc")
+    hold_to(tmp_path, "slices", "abc")
+    claim(tmp_path, {"seed": 0, "device": "cuda"}, resume=True)
+    with pytest.raises(BadInput, match="other slices"):
+        hold_to(tmp_path, "slices", "abd")
+    with pytest.raises(BadInput, match="another device"):
+        claim(tmp_path, {"seed": 0, "device": "cpu"}, resume=True)

@@ -15,7 +15,7 @@ from unlesion.methods.registry import get_method
 from unlesion.prepare import PreparedStore, load_recipe, prepare_cohort, store_cohort
 from unlesion.scans import Cohort
 from unlesion.training import train
-from unlesion.training.choosing import healthy_rows, mixed_modalities, recipe_for
+from unlesion.training.choosing import healthy_rows, mixed_modalities, recipe_for, without_effect
 
 
 def write_rows(manifest: Path, rows: list[dict[str, str]]) -> None:
@@ -108,3 +108,14 @@ def test_modalities_that_nobody_tells_apart_are_told(with_lesions: Path) -> None
     assert "method.condition" not in mixed_modalities(both, ddpm())
     assert mixed_modalities(both, vae(condition=True)) == ""
     assert mixed_modalities(Cohort.open(with_lesions, where=["modality=T1"]), ddpm()) == ""
+
+
+def test_augmentation_of_what_learns_no_network_is_said_to_do_nothing() -> None:
+    atlas, dae = get_method("atlas"), get_method("dae")
+    (said,) = without_effect(atlas, atlas.Config(), {"contrast": 0.5, "mirror": False})
+    assert "training.contrast: without effect" in said
+    assert (
+        without_effect(dae, dae.Config(), {"contrast": 0.5})
+        == without_effect(atlas, atlas.Config(), {})
+        == []
+    )

@@ -71,7 +71,7 @@ class Bench:
         cells = [
             Cell(method=method, cohort=cohort, seed=seed)
             for cohort in self.spec.cohorts
-            for seed in dict.fromkeys(s for method in self.spec.methods for s in self.spec.seeds_of(method))
+            for seed in self._seeds()
             for method in self._reference_first()
             if seed in self.spec.seeds_of(method)
         ]
@@ -82,6 +82,11 @@ class Bench:
             write_csv(rows, self.out / "leaderboard.csv")
             write_markdown(rows, self.out / "leaderboard.md", command=self.command)
         return rows
+
+    def _seeds(self) -> list[int]:
+        """Those of the reference first: a method that has others is compared with its first one."""
+        methods = self._reference_first()
+        return list(dict.fromkeys(seed for method in methods for seed in self.spec.seeds_of(method)))
 
     def _reference_first(self) -> list[MethodSpec]:
         methods = list(self.spec.methods)

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from unlesion.calibration.codes import N_CODES, Counts, encode, threshold_below
+from unlesion.calibration.codes import N_CODES, ZERO_CODE, Counts, encode, threshold_below
 from unlesion.errors import BadInput
 from unlesion.modality import UNNAMED, condition_name, foreign
 from unlesion.wording import count
@@ -62,7 +62,8 @@ class Calibration:
         None where all are 0.
         """
         for name, share in sorted(RATES.items(), key=lambda pair: -pair[1]):
-            if share <= rate and self.thresholds[name] > 0:
+            # What is nearer to 0 than the first code above it counts as 0.
+            if share <= rate and self.thresholds[name] > threshold_below(ZERO_CODE + 1):
                 return self.thresholds[name], share
         return None
 

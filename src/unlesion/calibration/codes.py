@@ -109,3 +109,10 @@ class Counts:
 
 def _from_bits(bits: int) -> np.float32:
     return np.float32(np.asarray([bits], dtype=np.uint32).view(np.float32)[0])
+
+
+def is_coarse(scores: NDArray[Any]) -> bool:
+    """Whether codes tell far fewer of these scores apart than there are: they lie far from 0 for their spread, or all next to it."""
+    values = np.asarray(scores, dtype=np.float32).ravel()
+    values = values[:: max(1, values.size // 20_000)]
+    return int(np.unique(values).size) >= 1000 and int(np.unique(encode(values)).size) < 100

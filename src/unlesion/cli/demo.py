@@ -55,22 +55,22 @@ def command(
         cohort = Cohort.open(manifest)
         console.tell(f"2/3  {method} learns from the healthy ones, {count(minutes, 'minute')}")
         run = out / "run"
-        if not (run / "detector.json").exists():
-            train(
-                cohort,
-                method=method,
-                out=run,
-                preset=preset,
-                minutes=minutes,
-                seed=seed,
-                settings=settings,
-                resume=True,
-                executor=executor,
-                bars=console.bars,
-                device=chosen_device,
-                tell=console.tell,
-                source_words=[str(manifest)],
-            )
+        # Of one that is finished nothing is done again; other settings than it had are refused.
+        train(
+            cohort,
+            method=method,
+            out=run,
+            preset=preset,
+            minutes=minutes,
+            seed=seed,
+            settings=settings,
+            resume=True,
+            executor=executor,
+            bars=console.bars,
+            device=chosen_device,
+            tell=console.tell,
+            source_words=[str(manifest)],
+        )
         build_report(run)
         console.tell("3/3  looking at the test scans")
         evaluate_into(

@@ -142,6 +142,8 @@ def command(
                             mark=marks[key],
                             also=preview,
                         )
+                if key in failures.messages:
+                    _remove_other(out / key, marks[key])
                 advance(note=key)
     except UnlesionError:
         # A worker died: what is done is worth a table; the same command again does the rest.
@@ -181,6 +183,19 @@ def _digest_of(run: Path) -> str:
     with (run / "weights.safetensors").open("rb") as stream:
         digest.update(hashlib.file_digest(stream, "sha256").digest())
     return digest.hexdigest()
+
+
+def _remove_other(folder: Path, mark: str) -> None:
+    """Remove what another run, or other options, found in a scan that this one could not do: it would be taken for this one's."""
+    if not (folder / "detection.json").exists() or _done(folder, mark):
+        return
+    try:
+        files = list(read_json(folder / "detection.json").get("files", ()))
+    except (BadInput, AttributeError):
+        files = []
+    # Results of other scans may lie in folders below.
+    for name in (*files, "preview.png", "detection.json"):
+        (folder / str(name)).unlink(missing_ok=True)
 
 
 def _done(folder: Path, mark: str) -> bool:

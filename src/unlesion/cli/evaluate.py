@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -28,6 +28,7 @@ from unlesion.errors import BadInput
 from unlesion.wording import count
 
 if TYPE_CHECKING:
+    from unlesion.calibration import Calibration
     from unlesion.detector import Detector
     from unlesion.scans import Cohort
     from unlesion.sweep import Failures
@@ -173,10 +174,16 @@ def _evaluate_maps(
     console: Console,
     options: Sequence[str],
 ) -> int:
+    from unlesion.cli.pictures import builder_on
     from unlesion.evaluating import evaluate_maps
-    from unlesion.report import GalleryBuilder
+    from unlesion.scoring import PostConfig
 
-    builder = GalleryBuilder(threshold=None)
+    builder = builder_on(None, PostConfig())
+
+    def calibrated(calibrations: Mapping[str, Calibration]) -> None:
+        nonlocal builder
+        builder = builder_on(calibrations.get("native"), PostConfig())
+
     _, bad = evaluate_maps(
         maps,
         opened,
@@ -185,7 +192,8 @@ def _evaluate_maps(
         split=split,
         bars=console.bars,
         warn=console.warn,
-        on_scan=builder.look,
+        on_calibrated=calibrated,
+        on_scan=lambda scan, row: builder.look(scan, row),
         options=options,
     )
     builder.finish().save(out / "gallery")

@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING
 from unlesion.errors import BadInput
 
 if TYPE_CHECKING:
+    from unlesion.calibration import Calibration
     from unlesion.detector import Detector
     from unlesion.report import GalleryBuilder
     from unlesion.scans import Cohort, Entry
+    from unlesion.scoring import PostConfig
 
 # Healthy scans that a run's page shows.
 HEALTHY = 4
@@ -19,10 +21,14 @@ HEALTHY = 4
 
 def builder_for(detector: Detector) -> GalleryBuilder:
     """A gallery on the scale of the detector's calibration; where a threshold is 0, of the next stricter one."""
+    return builder_on(detector.calibrations.get("native"), detector.scorers["native"].config.post)
+
+
+def builder_on(calibration: Calibration | None, post: PostConfig) -> GalleryBuilder:
+    """A gallery on the scale of a calibration, if there is one; components that are too small do not count."""
     from unlesion.calibration import RATES
     from unlesion.report import GalleryBuilder
 
-    calibration = detector.calibrations.get("native")
     if calibration is None:
         return GalleryBuilder(threshold=None)
     whole = calibration.drawn_at(RATES["fpr_001"])
@@ -30,6 +36,7 @@ def builder_for(detector: Detector) -> GalleryBuilder:
     return GalleryBuilder(
         threshold=None if whole is None else whole[0],
         by_modality={name: drawn[0] for name, drawn in parts.items() if drawn is not None},
+        post=post,
     )
 
 

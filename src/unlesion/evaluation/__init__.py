@@ -6,7 +6,13 @@ from unlesion.evaluation.bootstrap import Bootstrap
 from unlesion.evaluation.comparison import Comparison, PairedDifference, compare, write_comparison
 from unlesion.evaluation.evaluator import Evaluation, Evaluator
 from unlesion.evaluation.fidelity import Units
-from unlesion.evaluation.maps_folder import MapsFolder, calibrate_maps, read_maps_folder, unknown_of_maps
+from unlesion.evaluation.maps_folder import (
+    MapsFolder,
+    calibrate_maps,
+    read_maps_folder,
+    scores_said,
+    unknown_of_maps,
+)
 from unlesion.evaluation.metric import Metric
 from unlesion.evaluation.scan import EvaluatedScan
 from unlesion.evaluation.shared_map import SHARED
@@ -25,6 +31,7 @@ __all__ = [
     "calibrate_maps",
     "compare",
     "read_maps_folder",
+    "scores_said",
     "unknown_of_maps",
     "write_comparison",
 ]

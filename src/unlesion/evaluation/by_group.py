@@ -42,10 +42,11 @@ def by_group(
         found[column] = {
             name: _metrics(part, whole, bootstrap, of_lesions=of_lesions) for name, part in parts.items()
         }
+        left_out = sum(number for cell, number in numbers.items() if cell[COLUMNS.index(column)] in beyond)
         in_question = whole.anomalous if of_lesions else whole.scans
         told[column] = {
             "holds": HOLDS[of_lesions],
-            "scans_in_no_group": in_question - sum(part.scans for part in parts.values()),
+            "scans_in_no_group": in_question - sum(part.scans for part in parts.values()) - left_out,
             **({"groups_left_out": beyond} if beyond else {}),
         }
     return found, told

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +40,8 @@ class MapsFolder:
         cohort: what the maps are of.
         on_problem: told about scans that cannot be used, which are then left out; None: they raise.
 
+        scores: whether the scores in `detection.json` are taken.
+
     Attributes:
         missing: keys without a map.
         undrawn: keys with a map and without a healthy image.
@@ -49,9 +51,15 @@ class MapsFolder:
     """
 
     def __init__(
-        self, maps: Path, cohort: Cohort, *, on_problem: Callable[[str], None] | None = None
+        self,
+        maps: Path,
+        cohort: Cohort,
+        *,
+        on_problem: Callable[[str], None] | None = None,
+        scores: bool = True,
     ) -> None:
         self.maps = Path(maps)
+        self.scores = scores
         self.on_problem = on_problem
         if not self.maps.is_dir():
             raise BadInput(f"{self.maps}: no such folder; give a run, or a folder of maps")
@@ -89,7 +97,7 @@ class MapsFolder:
         said, sign = self._said(entry)
         roi = region_of(scan)
         spacing = scan.grid.spacing if scan.grid.spacing_known else None
-        maps: dict[str, Scored] = {"native": (anomaly, None, said.get("score"))}
+        maps: dict[str, Scored] = {"native": (anomaly, None, said.get("score") if self.scores else None)}
         if not self.undrawn:
             if redrawn is None:
                 names = ", ".join(healthy_names(scan))
@@ -159,14 +167,31 @@ class MapsFolder:
 
 
 def read_maps_folder(
-    maps: Path, cohort: Cohort, *, on_problem: Callable[[str], None] | None = None
+    maps: Path, cohort: Cohort, *, on_problem: Callable[[str], None] | None = None, scores: bool = True
 ) -> MapsFolder:
     """The scans of a cohort with their maps out of a folder; see `MapsFolder`."""
-    return MapsFolder(maps, cohort, on_problem=on_problem)
+    return MapsFolder(maps, cohort, on_problem=on_problem, scores=scores)
+
+
+def scores_said(maps: Path, entries: Iterable[Entry]) -> tuple[int, int]:
+    """Of how many scans `detection.json` says a score, and of how many there is a map."""
+    scored = there = 0
+    for folder in {Path(maps) / entry.key for entry in entries}:
+        if any((folder / f"anomaly{ending}").is_file() for ending in _ENDINGS):
+            there += 1
+            path = folder / "detection.json"
+            said: Any = read_json(path) if path.is_file() else {}
+            score = said.get("score") if isinstance(said, dict) else None
+            scored += isinstance(score, int | float) and bool(np.isfinite(score))
+    return scored, there
 
 
 def calibrate_maps(
-    maps: Path, cohort: Cohort, *, on_problem: Callable[[str], None] | None = None
+    maps: Path,
+    cohort: Cohort,
+    *,
+    on_problem: Callable[[str], None] | None = None,
+    scores: bool = True,
 ) -> dict[str, Calibration]:
     """Thresholds and p-values from somebody's maps of the healthy rows of split `val`, by scoring.
 
@@ -175,6 +200,7 @@ def calibrate_maps(
         cohort: all of its rows.
         on_problem: told about every map that could not be used, and every healthy row whose mask marks a
             lesion: it is left out. None: the first unusable map is an error.
+        scores: whether the scores in `detection.json` count; else, and where there is none, the map's highest 1 % does.
 
     Returns:
         Nothing where the cohort has no such rows, or the folder no maps of them.
@@ -184,7 +210,7 @@ def calibrate_maps(
         return {}
     builders: dict[str, CalibrationBuilder] = {}
     try:
-        folder = MapsFolder(maps, held_out, on_problem=on_problem)
+        folder = MapsFolder(maps, held_out, on_problem=on_problem, scores=scores)
     except BadInput:
         return {}
     marked = {entry.key for entry in folder.entries if entry.is_marked()}

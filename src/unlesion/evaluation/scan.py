@@ -111,3 +111,11 @@ class EvaluatedScan:
         for name, array, skip in grids:
             if array is not None and array.shape[skip:] != self.roi.shape:
                 raise ValueError(f"{self.key}: {name} of shape {array.shape}, roi of shape {self.roi.shape}")
+        for name, (anomaly, raw, score) in self.maps.items():
+            parts = [
+                anomaly,
+                *([] if raw is None else [raw]),
+                *([] if score is None else [np.asarray(score)]),
+            ]
+            if not all(np.isfinite(part).all() for part in parts):
+                raise ValueError(f"{self.key}: the {name} map or score holds values that are not finite")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import shutil
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Executor, Future, wait
@@ -27,6 +28,10 @@ from unlesion.wording import count
 # Called once a scan is done: (done, total).
 Progress = Callable[[int, int], None]
 
+# Below a store: scans that are done and wait for the others. Hidden, so that it is nobody's else.
+PARTS = ".parts"
+ARRAYS = ("images", "roi", "lesions", "positions", "slice_scan")
+
 # Scans handed to the executor ahead of being done; more would only hold memory.
 AHEAD = 64
 
@@ -41,7 +46,7 @@ def prepare_cohort(
 ) -> tuple[PreparedStore, list[Failure]]:
     """Prepare every scan of a cohort into a store; only what is new or changed is worked on.
 
-    Finished scans wait in `out/parts` until all are done, then they are gathered into the arrays of
+    Finished scans wait in `out/.parts` until all are done, then they are gathered into the arrays of
     the store and `out/index.json` is replaced at last, so an interrupted call costs only the scans that
     were being worked on, and leaves an older store as it was. One scan is in memory at a time.
 
@@ -62,7 +67,7 @@ def prepare_cohort(
     if len(cohort) == 0:
         raise BadInput(f"{cohort.name}: no scans to prepare; check --where")
     try:
-        (out / "parts").mkdir(parents=True, exist_ok=True)
+        (out / PARTS).mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise cannot_write(out, error) from error
     old = _existing(out, recipe)
@@ -92,7 +97,7 @@ def prepare_cohort(
     order = {entry.key: number for number, entry in enumerate(cohort)}
     failures.sort(key=lambda failure: order[failure.key])
     _gather(out, cohort.name, recipe, kept, old, known)
-    shutil.rmtree(out / "parts", ignore_errors=True)
+    shutil.rmtree(out / PARTS, ignore_errors=True)
     return PreparedStore.open(out), failures
 
 
@@ -101,7 +106,7 @@ def _nobody(done: int, total: int) -> None:
 
 
 def _part(out: Path, mark: str) -> Path:
-    return out / "parts" / mark[:2] / f"{mark}.npz"
+    return out / PARTS / mark[:2] / f"{mark}.npz"
 
 
 def _existing(out: Path, recipe: Recipe) -> PreparedStore | None:
@@ -179,7 +184,7 @@ def _gather(
     }
     write_json(out / INDEX, index)
     for other in out.glob("data-*"):
-        if other.name != name:
+        if other.name != name and _is_ours(other):
             shutil.rmtree(other, ignore_errors=True)
 
 
@@ -201,17 +206,20 @@ def _fetch(out: Path, mark: str, old: PreparedStore | None, known: dict[str, int
     return item
 
 
+def _is_ours(folder: Path) -> bool:
+    """Whether a folder can only be the arrays of a store: anybody may have folders called data-something."""
+    if not re.fullmatch(r"data-[0-9a-f]{16}", folder.name) or not folder.is_dir():
+        return False
+    return {file.name for file in folder.iterdir()} <= {f"{name}.npy" for name in ARRAYS}
+
+
 def _fill(
     folder: Path, slices: int, shape: tuple[int, ...], rows: list[dict[str, Any]], items: Iterator[Item]
 ) -> None:
     """Write the arrays scan by scan, so that memory does not grow with their number."""
-    kinds: dict[str, tuple[type, tuple[int, ...]]] = {
-        "images": (np.float16, shape),
-        "roi": (np.uint8, shape[1:]),
-        "lesions": (np.uint8, shape[1:]),
-        "positions": (np.float32, ()),
-        "slice_scan": (np.int64, ()),
-    }
+    types = (np.float16, np.uint8, np.uint8, np.float32, np.int64)
+    inner_shapes = (shape, shape[1:], shape[1:], (), ())
+    kinds = dict(zip(ARRAYS, zip(types, inner_shapes, strict=True), strict=True))
     with ExitStack() as stack:
         files: dict[str, BinaryIO] = {}
         for name, (dtype, inner) in kinds.items():

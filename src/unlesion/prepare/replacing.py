@@ -23,9 +23,16 @@ def refuse_other_store(out: Path, cohort: Cohort, recipe: Recipe) -> None:
         recipe: how to prepare them.
 
     Raises:
-        BadInput: a store of another recipe or of other scans is there.
+        BadInput: a store of another recipe or of other scans is there, or a folder of other things.
     """
     if not (out / INDEX).is_file():
+        others = (
+            sorted(path.name for path in out.iterdir() if not _may_be_ours(path.name)) if out.is_dir() else []
+        )
+        if others:
+            raise BadInput(
+                f"{out}: holds other files ({', '.join(others[:3])}); choose a folder of its own for the store"
+            )
         return
     try:
         store = PreparedStore.open(out)
@@ -51,3 +58,8 @@ def refuse_other_store(out: Path, cohort: Cohort, recipe: Recipe) -> None:
             f"{out}: holds a store of {store.name}, in which the files of every scan are others than in "
             f"{cohort.name}; {advice}"
         )
+
+
+def _may_be_ours(name: str) -> bool:
+    """Whether preparing may have left it: what waits, arrays without an index yet, the log."""
+    return name.startswith((".", "data-")) or name == "unlesion.log"

@@ -85,6 +85,10 @@ def _cohort(name: str, rows: Sequence[Mapping[str, str]]) -> dict[str, Any]:
         "name": name,
         "columns": [title for _, title in columns],
         "versus": versus,
+        "versus_of": " or ".join(
+            dict.fromkeys(metric for row in done if (metric := row.get("versus_metric")))
+        ),
+        "notes": [f"{_name(row)}: {row['versus_note']}" for row in done if row.get("versus_note")],
         "rows": [
             {
                 "method": _name(row),

@@ -20,6 +20,8 @@ from unlesion.wording import count
 
 # A table of more rows than this is read in scores.csv.
 MOST_ROWS = 2000
+# Scans that could not be used, and such without a picture whose warnings are written out.
+MOST_LISTED = 300
 
 
 @dataclass(frozen=True)
@@ -47,6 +49,7 @@ def write_detection_page(
     run: Mapping[str, Any] | None = None,
     run_name: str = "",
     recipe: str = "",
+    several_runs: Sequence[str] = (),
 ) -> Path:
     """Write the page of a detection.
 
@@ -57,6 +60,7 @@ def write_detection_page(
         run: as in the run's `detector.json`, for the number of healthy subjects behind the p-values.
         run_name: of the run.
         recipe: digest of its recipe.
+        several_runs: the runs that found what the rows say, where there are several.
     """
     folder = folder or path.parent
     subjects = look_up(run or {}, "calibration.native.n_subjects")
@@ -70,6 +74,7 @@ def write_detection_page(
     bad = [(row.get("key") or "", row["problem"]) for row in rows if row.get("problem")]
     budget = Budget()
     found = [_found(number, row, folder, subjects, budget) for number, row in enumerate(good[:MOST_ROWS])]
+    unseen = [item for item in found if item.warnings and not item.preview]
     scores = [(real(row.get("score")), row.get("label")) for row in good]
     ill = [s for s, label in scores if s is not None and label == "anomalous"]
     others = [s for s, label in scores if s is not None and label != "anomalous"]
@@ -83,10 +88,13 @@ def write_detection_page(
         calibration=calibration,
         found=found,
         shown=[item for item in found if item.preview],
-        unseen=[item for item in found if item.warnings and not item.preview],
+        unseen=unseen[:MOST_LISTED],
+        unseen_more=len(unseen) - len(unseen[:MOST_LISTED]),
         more=len(good) - len(found),
         has_warnings=any(item.warnings for item in found),
-        bad=bad,
+        bad=bad[:MOST_LISTED],
+        bad_more=len(bad) - len(bad[:MOST_LISTED]),
+        several_runs=several_runs,
         scores=score_strips(others, ill) if ill and others else None,
         pairs=[(k, v) for k, v in (("run", run_name), ("recipe", recipe)) if v],
     )
@@ -96,11 +104,13 @@ def detection_files(folder: Path) -> dict[str, Any]:
     """What `write_detection_page` needs, as found in the output of `detect`."""
     rows = read_rows(folder / "scores.csv")
     first: Mapping[str, Any] = {}
+    runs: dict[str, None] = {}
     for row in rows:
         inside = folder / (row.get("key") or "") / "detection.json"
         if row.get("key") and not row.get("problem") and inside.exists():
-            first = read_json(inside)
-            break
+            said = read_json(inside)
+            first = first or said
+            runs[str(said.get("run") or "")] = None
     run_name = str(first.get("run") or "")
     run = None
     try:
@@ -114,6 +124,7 @@ def detection_files(folder: Path) -> dict[str, Any]:
         "run": run if isinstance(run, dict) else None,
         "run_name": run_name,
         "recipe": str(first.get("recipe") or ""),
+        "several_runs": tuple(runs) if len(runs) > 1 else (),
     }
 
 
@@ -178,9 +189,12 @@ def _verdict(rows: Sequence[Mapping[str, str]], subjects: int | None) -> str:
     if not flags or alpha is None:
         return f"{count(len(rows), 'scan')}, none of which can be flagged: the calibration does not allow it."
     flagged = flags.count("True")
-    expected = alpha * len(flags)
+    # Rows of earlier calls stay, which may have asked at another alpha.
+    alphas = [real(row.get("alpha")) or 0.0 for row in judged]
+    expected = sum(alphas)
+    asked = " and ".join(f"{one:g}" for one in sorted(set(alphas)))
     return (
-        f"{flagged} of {count(len(flags), 'scan')} flagged at {alpha:g}. If all were healthy, at most "
+        f"{flagged} of {count(len(flags), 'scan')} flagged at {asked}. If all were healthy, at most "
         f"{expected:.2g} would be on average. Most unusual: "
         f"{rows[0].get('key')}; {p_in_words(real(rows[0].get('p_value')), subjects)}."
         + (

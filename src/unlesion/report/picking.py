@@ -19,6 +19,7 @@ from unlesion.report.gallery import Gallery, GalleryCase, Kind, as_kind
 from unlesion.report.numbers import percent
 from unlesion.report.slices import choose_slice
 from unlesion.report.words import p_short
+from unlesion.scoring import PostConfig, remove_small
 
 # How many randomly drawn cases stand by, so that those nearest the median can be shown.
 POOL = 16
@@ -34,6 +35,7 @@ class GalleryBuilder:
         threshold: of the map, which 1 % of healthy voxels exceed; None without calibration: then colours
             are fixed by the 99th percentile of the first scan's map.
         by_modality: the same for modalities that have their own, by `condition_name`.
+        post: which components are too small to count as found; None: none is.
         each: cases per heading.
         seed: of the random draw, which depends on the scans' names alone, not on their order.
     """
@@ -43,12 +45,14 @@ class GalleryBuilder:
         *,
         threshold: float | None,
         by_modality: Mapping[str, float] | None = None,
+        post: PostConfig | None = None,
         each: int = 4,
         seed: int = 0,
     ) -> None:
         self.calibrated = threshold is not None and threshold > 0
         self.threshold = float(threshold) if threshold is not None and threshold > 0 else None
         self.by_modality = dict(by_modality or {})
+        self.post = post
         self.each, self.seed = each, seed
         self._top: dict[Kind, _Top] = {
             "best": _Top(each),
@@ -163,6 +167,18 @@ class GalleryBuilder:
             return
         anomaly, _, score = scan.maps["native"]
         score = score if row is None else row.get("score", score)
+        threshold = self.by_modality.get(condition_name(scan.modality), self.threshold)
+        found = None
+        if threshold is not None and self.post is not None:
+            # What is outlined is what was measured.
+            found, _ = remove_small(
+                (anomaly > threshold) & scan.roi,
+                spacing=scan.spacing,
+                config=self.post,
+                assumed_width_mm=scan.assumed_width_mm,
+            )
+        elif not self.calibrated:
+            found = scan.predicted
         units = scan.units or Units.of(scan.image, scan.roi)
         low = float(np.ravel(units.offset)[0])
         self.add(
@@ -174,6 +190,7 @@ class GalleryBuilder:
             window=(low, low + float(np.ravel(units.scale)[0])),
             healthy=scan.healthy,
             lesions=scan.lesions,
+            found=found,
             subject=scan.subject,
             pathology=scan.pathology,
             score=score,

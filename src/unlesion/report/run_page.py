@@ -104,7 +104,8 @@ def _verdict(run: Mapping[str, Any]) -> str:
         words += f" of {record['cohort_name']}"
     held_out = _subjects(run)
     if held_out:
-        words += f", and what is unusual from {count(held_out, 'healthy subject')} held out"
+        other = look_up(run, "record.calibrated_on.name")
+        words += f", and what is unusual from {count(held_out, 'healthy subject')} {f'of {other}' if other else 'held out'}"
     return words + ". It has seen no scan with lesions."
 
 
@@ -169,7 +170,7 @@ def _learnt(run: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("steps", steps_in_words(record.get("steps"))),
         ("images per second", plain(speed) if isinstance(speed, int | float) else None),
         ("device", " ".join(str(v) for v in (record.get("device"), record.get("precision")) if v)),
-        ("calibrated on", look_up(run, "record.calibration_cohort")),
+        ("calibrated on", look_up(run, "record.calibrated_on.name")),
     ]
     return [(name, str(value)) for name, value in pairs if value not in (None, "")]
 

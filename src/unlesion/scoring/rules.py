@@ -41,7 +41,8 @@ def signal_of(rule: str, evidence: ScanEvidence, *, sign: Sign, patch: PatchConf
         if name not in evidence.maps:
             there = ", ".join(f"map:{known}" for known in sorted(evidence.maps)) or "none"
             raise BadInput(f"scoring.rule={rule}: the method has no map {name!r}; its own maps: {there}")
-        return np.where(roi, evidence.maps[name][:, None], np.float32(0)).astype(np.float32, copy=False)
+        own = np.where(roi, evidence.maps[name][:, None], np.float32(0)).astype(np.float32, copy=False)
+        return own if sign == "both" else _towards(own, evidence, rule, sign)
     if evidence.healthy is None:
         there = " or ".join(f"map:{known}" for known in sorted(evidence.maps)) or "another method"
         raise BadInput(f"scoring.rule={rule}: the method draws no healthy image; use {there}")
@@ -55,6 +56,21 @@ def signal_of(rule: str, evidence: ScanEvidence, *, sign: Sign, patch: PatchConf
     if sign != "both":
         unlike = np.where(residual > 0 if sign == "bright" else residual < 0, unlike, 0)
     return np.where(roi, unlike, np.float32(0)).astype(np.float32, copy=False)
+
+
+def _towards(own: NDArray[np.float32], evidence: ScanEvidence, rule: str, sign: Sign) -> NDArray[np.float32]:
+    """A method's own map as one with a sign; most of them are distances and have none, so they get the residual's."""
+    if (own < 0).any():
+        return own
+    if evidence.healthy is not None:
+        residual = (evidence.prepared.images - evidence.healthy).mean(axis=1, keepdims=True)
+        return np.asarray(own * np.sign(residual), dtype=np.float32)
+    if sign == "dark":
+        raise BadInput(
+            f"scoring.sign=dark: {rule} has no values below 0, and the method draws no healthy image to tell brighter from "
+            "darker; use sign=both or another rule"
+        )
+    return own
 
 
 def is_signed(rule: str) -> bool:

@@ -80,12 +80,16 @@ def steps_per_stage(steps: str | int, shares: Mapping[str, float]) -> dict[str, 
     if "=" not in text:
         if not text.isdigit() or int(text) < 1:
             raise BadInput(f"--steps {text}: give a whole number above 0, or STAGE=N,STAGE=N")
-        return {name: max(1, round(int(text) * share)) for name, share in shares.items()}
+        if int(text) < len(shares):
+            raise BadInput(f"--steps {text}: fewer than stages, which are {', '.join(shares)}; give more")
+        return _split(int(text), shares)
     given: dict[str, int] = {}
     for part in text.split(","):
         name, _, number = part.partition("=")
         if name not in shares:
             raise BadInput(f"--steps {text}: no stage {name!r}; the stages are {', '.join(shares)}")
+        if name in given:
+            raise BadInput(f"--steps {text}: stage {name!r} is named twice")
         if not number.isdigit() or int(number) < 1:
             raise BadInput(f"--steps {text}: {number!r} is not a whole number above 0")
         given[name] = int(number)
@@ -93,3 +97,16 @@ def steps_per_stage(steps: str | int, shares: Mapping[str, float]) -> dict[str, 
     if missing:
         raise BadInput(f"--steps {text}: say how many steps {', '.join(missing)} should take, too")
     return given
+
+
+def _split(steps: int, shares: Mapping[str, float]) -> dict[str, int]:
+    """Steps by shares, all of them, at least one each: what rounding leaves goes where most was cut off."""
+    whole = sum(shares.values())
+    wanted = {name: steps * share / whole for name, share in shares.items()}
+    out = {name: max(1, int(number)) for name, number in wanted.items()}
+    while (left := steps - sum(out.values())) != 0:
+        sign = 1 if left > 0 else -1
+        movable = [name for name in out if sign > 0 or out[name] > 1]
+        chosen = max(movable, key=lambda name: sign * (wanted[name] - out[name]))
+        out[chosen] += sign
+    return out

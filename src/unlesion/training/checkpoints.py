@@ -9,10 +9,9 @@ from typing import Any
 import torch
 from lightning.pytorch.plugins.io import CheckpointIO
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 
+from unlesion.archive import save_tensors
 from unlesion.errors import BadInput
-from unlesion.files import whole_file
 
 
 class SafeCheckpointIO(CheckpointIO):
@@ -25,8 +24,7 @@ class SafeCheckpointIO(CheckpointIO):
         """Write the checkpoint to the file `path`."""
         tensors: dict[str, torch.Tensor] = {}
         state = _encode(checkpoint, tensors)
-        with whole_file(Path(path)) as partial:
-            save_file(tensors, partial, metadata={"state": json.dumps(state)})
+        save_tensors(Path(path), tensors, metadata={"state": json.dumps(state)})
 
     def load_checkpoint(
         self, path: Any, map_location: Any = None, weights_only: Any = None
@@ -41,7 +39,9 @@ class SafeCheckpointIO(CheckpointIO):
                 state = json.loads(stored.metadata()["state"])
                 tensors = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118
         except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
-            raise BadInput(f"{path}: not a readable checkpoint; start again without --resume") from error
+            raise BadInput(
+                f"{path}: not a readable checkpoint; delete {Path(path).parent} and start again without --resume"
+            ) from error
         decoded: dict[str, Any] = _decode(state, tensors)
         return decoded
 

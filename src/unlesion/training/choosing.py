@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from unlesion.errors import BadInput
+from unlesion.methods.base import InputSpec, Method
 from unlesion.modality import condition_name
 from unlesion.prepare import PreparedStore, Recipe, choose_recipe, load_recipe
 from unlesion.scans import Cohort
 from unlesion.scans.mask_labels import marked_but_healthy
 
+# Settings of training by which images are changed.
+AUGMENTATIONS = ("mirror", "contrast", "recontrast", "balance")
 ONLY_ONE = "only one healthy subject; give at least two, one to learn from and one to calibrate on"
 
 
@@ -55,6 +59,27 @@ def mixed_modalities(healthy: Cohort, config: Any) -> str:
         f"{healthy.name}: one network learns {', '.join(known)} without being told which is which; choose one by --where "
         f"modality={known[0]}, {told}leave it so if that is what you want"
     )
+
+
+def without_effect(method: type[Method], config: Any, given: Mapping[str, Any]) -> list[str]:
+    """Sentences about settings of training that a method which learns no network passes over.
+
+    Args:
+        method: which.
+        config: its settings.
+        given: settings of training that were named.
+    """
+    idle = sorted(name for name in AUGMENTATIONS if given.get(name))
+    if not idle or method(config, InputSpec(size=64)).stages():
+        return []
+    names = ", ".join(f"training.{name}" for name in idle)
+    return [f"{names}: without effect, {method.name} is fitted to the scans as they are"]
+
+
+def slices_of(store: PreparedStore, rows: Sequence[int]) -> str:
+    """16 hex digits that change with the slices that are learnt from, or their order."""
+    words = [f"{store.scans[row]['key']} {store.scans[row].get('fingerprint', '')}" for row in rows]
+    return hashlib.sha256("\n".join(words).encode()).hexdigest()[:16]
 
 
 def _without_lesions(healthy: Cohort, warn: Callable[[str], None]) -> Cohort:

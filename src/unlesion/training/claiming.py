@@ -51,3 +51,20 @@ def claim(out: Path, identity: Mapping[str, Any], resume: bool) -> None:
                 f"{out}: was begun with another {name} ({before.get(name)!r}, now {value!r}){look}; "
                 "resume with the same settings or choose another --out"
             )
+
+
+def hold_to(out: Path, name: str, value: str) -> None:
+    """Write down one more thing that makes a training this one; refuse another value on going on.
+
+    Raises:
+        BadInput: it was another one before.
+    """
+    marker = out / MARKER
+    begun = read_json(marker)
+    if begun.get(name, value) != value:
+        raise BadInput(
+            f"{out}: was begun with other {name} (other scans could be prepared then); see unlesion.log, mend them, or choose another "
+            "--out"
+        )
+    if name not in begun:
+        write_json(marker, {**begun, name: value})

@@ -155,8 +155,9 @@ class _Reporter(Callback):
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         place = self.task.place
         self.history.resume(place.stage, place.step)
-        if place.step:
-            self.advance(place.step, total=self._total(place.step, None))  # type: ignore[operator]
+        done = sum(int(self.task.lengths[stage.name] or 0) for stage in self.task.stages[: place.stage])
+        if done + place.step:
+            self.advance(done + place.step, total=self._total(place.step, None), already=True)  # type: ignore[operator]
 
     def step(self, stage: Stage, step: int, total: int | None, losses: Mapping[str, float]) -> None:
         """Take note of a step (called by the task)."""
@@ -168,7 +169,9 @@ class _Reporter(Callback):
     def on_train_batch_end(self, trainer: pl.Trainer, *args: object) -> None:
         stopping = self.interrupted.is_set()
         finished = self.task.place.stage >= len(self.task.stages)
-        due = time.monotonic() - self.last >= self.every and self.task.place.step % EVERY == 0
+        waited = time.monotonic() - self.last
+        # A row of the history ends with the checkpoint if it can; steps of many seconds do not wait for that.
+        due = waited >= self.every and (self.task.place.step % EVERY == 0 or waited >= 1.5 * self.every)
         if stopping or finished or due:
             self._refuse_nonfinite_weights()
             self.history.write()

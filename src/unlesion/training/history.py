@@ -39,6 +39,9 @@ class History:
 
     def add(self, stage: str, step: int, minutes: float, losses: dict[str, float]) -> None:
         """Take the losses of a step."""
+        if step == 0:
+            # Of the stage before: fewer steps than a row has, and other losses.
+            self._recent = []
         self._recent.append(losses)
         if (step + 1) % EVERY:
             return

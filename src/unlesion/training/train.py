@@ -38,8 +38,9 @@ from unlesion.scoring import ScanEvidence, ScoringConfig
 from unlesion.seeds import seed_of
 from unlesion.settings import merged, nested, validated
 from unlesion.sweep import Failures, sweep
-from unlesion.training.choosing import healthy_rows, mixed_modalities, recipe_for
-from unlesion.training.claiming import claim, is_finished
+from unlesion.training.budget import HOLD
+from unlesion.training.choosing import healthy_rows, mixed_modalities, recipe_for, slices_of, without_effect
+from unlesion.training.claiming import claim, hold_to, is_finished
 from unlesion.training.config import TrainingConfig
 from unlesion.training.history import History
 from unlesion.training.refusing import expected_input, refuse_early
@@ -47,8 +48,11 @@ from unlesion.training.repeat import command_line, repeat_words
 from unlesion.training.reuse import budget_of, learnt_by, take_weights
 from unlesion.training.scorers import scorers_of
 from unlesion.training.source import SliceSource
+from unlesion.wording import count
 
 DEFAULT_MINUTES = 5.0
+# Below a run that prepares for itself; hidden, so that it is nobody's else. Gone when the run is finished.
+OWN_STORE = ".store"
 
 # A scorer that standardises learns its healthy mean and SD from at most this many scans.
 NORMATIVE_SCANS = 60
@@ -131,6 +135,8 @@ def train(
     config = validated(method_class.Config, merged(fixed, nested(chosen.get("method", {}))), what="method")
     if mixed := mixed_modalities(healthy, config):
         warn(mixed)
+    for word in without_effect(method_class, config, chosen.get("training", {})):
+        warn(word)
     training = validated(
         TrainingConfig, {"batch": batch, **nested(chosen.get("training", {}))}, what="training"
     )
@@ -179,7 +185,9 @@ def train(
         recontrast=training.recontrast,
         resume=resume or learnt is not None,
     )
-    claim(out, identity, resume)
+    # Steps are timed on one device, and repeat in one precision only.
+    machine = {"device": device.partition(":")[0], "bfloat16": in_bfloat16(training.precision, device)}
+    claim(out, {**identity, **machine}, resume)
     if resume and is_finished(out):
         tell(f"{out}: finished already; nothing was left to do")
         return Detector.load(out)
@@ -188,7 +196,7 @@ def train(
     if store is None:
         with counted(bars, "prepare") as progress:
             store, failures = prepare_cohort(
-                healthy, the_recipe, out / "store", executor=executor, progress=progress
+                healthy, the_recipe, out / OWN_STORE, executor=executor, progress=progress
             )
         left_out += len(failures)
         for failure in failures:
@@ -201,6 +209,7 @@ def train(
             f"{store.path}: holds none of the healthy training scans of {cohort.name}; prepare again"
         )
     indices = np.flatnonzero(np.isin(store.slice_scan, chosen_rows))
+    hold_to(out, "slices", slices_of(store, chosen_rows))
     modality = tuple(store.scans[chosen_rows[0]]["modality"])
     spec = InputSpec(
         channels=int(store.images.shape[1]),
@@ -237,6 +246,12 @@ def train(
         )
     else:
         record.update(take_weights(network, learnt, out, slices=len(indices)))
+    for name, number in (record["steps"] or {}).items():
+        if number <= HOLD + 1:
+            warn(
+                f"stage {name!r} had {count(number, 'step')}: what changes over a stage begins after {HOLD}, so it is not what the method "
+                "is meant to be; give more --minutes or --steps"
+            )
     # The layout that a saved run comes back in: another one rounds differently.
     network = network.to("cpu", memory_format=torch.contiguous_format).eval()  # type: ignore[call-overload]
     detector = Detector(
@@ -285,7 +300,7 @@ def train(
     if own_store:
         # A run is all that detection needs: the prepared copies can be made again from the recipe.
         del source, store
-        shutil.rmtree(out / "store", ignore_errors=True)
+        shutil.rmtree(out / OWN_STORE, ignore_errors=True)
     return detector
 
 

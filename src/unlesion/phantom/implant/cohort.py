@@ -231,7 +231,7 @@ def _mark(entry: Entry, implant: Implant) -> dict[str, Any]:
     files = [
         [path.name, path.stat().st_size, path.stat().st_mtime_ns] for path in entry.files if path.exists()
     ]
-    told = {"spacing_mm": entry.spacing_mm and list(entry.spacing_mm), "volume": entry.volume}
+    told: dict[str, Any] = {"spacing_mm": list(entry.spacing_mm or ()), "volume": entry.volume}
     told |= {"modality": list(entry.modality), "age": _age(entry)}
     return {"generator": GENERATOR, "original": entry.key, "files": files, **told, **asdict(implant)}
 

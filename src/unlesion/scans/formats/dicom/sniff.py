@@ -42,10 +42,11 @@ def files_below(folder: Path) -> list[Path]:
     found: list[Path] = []
     seen = {os.path.realpath(folder)}
     for place, folders, names in os.walk(folder, onerror=_raise, followlinks=True):
-        shown = sorted(name for name in folders if not name.startswith("."))
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
         # A folder that two links lead to is one; a link to a folder above would never end.
-        where = {name: os.path.realpath(os.path.join(place, name)) for name in shown}
-        folders[:] = [name for name in shown if not (where[name] in seen or seen.add(where[name]))]
+        where = {name: os.path.realpath(os.path.join(place, name)) for name in folders}
+        folders[:] = [name for name in folders if where[name] not in seen]
+        seen.update(where.values())
         found += [Path(place) / name for name in names if not name.startswith(".")]
     return sorted(found)
 
