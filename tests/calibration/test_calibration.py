@@ -202,3 +202,14 @@ def test_nonsense_is_refused() -> None:
         CalibrationBuilder().add("a", np.full((4, 4, 1), np.nan), np.ones((4, 4, 1), bool), 0.0)
     with pytest.raises(ValueError, match="not a number"):
         CalibrationBuilder().add("a", np.ones((4, 4, 1)), np.ones((4, 4, 1), bool), math.nan)
+
+
+def test_where_nearly_all_healthy_voxels_are_0_pictures_take_the_next_stricter_threshold() -> None:
+    """The smallest number that is told from 0 was taken for a threshold, and every picture was saturated."""
+    values = np.zeros(20_000, np.float32)
+    values[:60] = np.linspace(0.1, 1.0, 60)
+    builder = CalibrationBuilder()
+    for subject in "abc":
+        builder.add(subject, values, np.ones(values.shape, bool), 0.5)
+    drawn = builder.finish().drawn_at(0.01)
+    assert drawn is not None and drawn[0] > 0.05 and drawn[1] < 0.01

@@ -6,7 +6,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from unlesion.calibration.codes import N_CODES, ZERO_CODE, Counts, encode, threshold_below, value_of
+from unlesion.calibration.codes import (
+    N_CODES,
+    ZERO_CODE,
+    Counts,
+    encode,
+    is_coarse,
+    threshold_below,
+    value_of,
+)
 
 floats = st.floats(width=32, allow_nan=False)
 
@@ -51,3 +59,11 @@ def test_counts_add_up() -> None:
     np.testing.assert_array_equal(together.codes, whole.codes)
     np.testing.assert_array_equal(together.numbers, whole.numbers)
     assert together.total == 2000
+
+
+def test_scores_that_codes_cannot_tell_apart_are_noticed() -> None:
+    spread = np.random.default_rng(0).normal(size=5000).astype(np.float32)
+    assert not is_coarse(spread) and not is_coarse(np.abs(spread) * 1e-3) and not is_coarse(spread + 10)
+    assert is_coarse(spread * 0.1 + 1000) and is_coarse(spread * 1e-9)
+    # Few values are few, however they are kept.
+    assert not is_coarse(np.repeat([0.0, 1.0], 5000))

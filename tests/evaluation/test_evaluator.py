@@ -244,7 +244,7 @@ def test_misuse_is_refused(items) -> None:  # type: ignore[no-untyped-def]
         evaluator.add(replace(items[1], lesions=np.zeros((3, 3, 1), bool)))
     nan = items[1].maps["native"][0].copy()
     nan[10, 10] = np.nan
-    with pytest.raises(ValueError, match="NaN"):
+    with pytest.raises(ValueError, match="not finite"):
         Evaluator().add(replace(items[1], maps={"native": (nan, None, None)}))
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from tests.evaluation.scenes import scans
-from unlesion.evaluation import EvaluatedScan, groups
+from unlesion.evaluation import EvaluatedScan, Evaluator, groups
 from unlesion.evaluation.groups import COLUMNS, age_band, cell_of, groups_of, size_band
 
 
@@ -90,3 +90,14 @@ def test_only_the_largest_groups_are_measured(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(groups, "MOST_GROUPS", 2)
     found, beyond = groups_of(numbers("site", a=1, b=5, c=1, d=7), "site")
     assert (list(found), beyond) == (["b", "d"], ["a", "c"])
+
+
+def test_groups_that_are_left_out_are_not_unknown() -> None:
+    """Scans of the smaller sites were counted among those without a known site."""
+    evaluator = Evaluator()
+    for number, scan in enumerate(scans(subjects=groups.MOST_GROUPS + 4, rows=1)):
+        site = "" if number == 0 else f"site{number:02d}"
+        evaluator.add(replace(scan, columns={"site": site}))
+    told = evaluator.finish().metrics["grouping"]["site"]
+    assert told["scans_in_no_group"] == 1
+    assert len(told["groups_left_out"]) == 3

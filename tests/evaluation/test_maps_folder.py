@@ -11,6 +11,7 @@ from PIL import Image
 
 from tests.cohorts import write_pictures
 from unlesion.errors import BadInput
+from unlesion.evaluating import evaluate_maps
 from unlesion.evaluation import Evaluator, calibrate_maps, read_maps_folder
 from unlesion.prepare import load_recipe, prepare_cohort, store_cohort
 from unlesion.scans import Cohort
@@ -199,3 +200,37 @@ def test_volumes_in_their_own_axes(tmp_path: Path) -> None:
     nibabel.save(nibabel.Nifti1Image(2 * voxels, moved), place / "anomaly.nii.gz")
     with pytest.raises(BadInput, match="affine"):
         list(read_maps_folder(tmp_path / "maps", cohort))
+
+
+def test_scores_of_some_are_used_for_nobody(tmp_path: Path, cohort: Cohort) -> None:
+    maps = write_maps(tmp_path / "maps", cohort)
+    chosen = cohort.select(split="test")
+    for entry in chosen:
+        (maps / entry.key / "detection.json").write_text(json.dumps({"score": 900.0}))
+    told: list[str] = []
+    evaluation, _ = evaluate_maps(maps, cohort, chosen, tmp_path / "out", warn=told.append)
+    assert any("with a score in detection.json" in words for words in told)
+    assert max(row["score"] for row in evaluation.rows) < 2
+    assert {row["flagged"] for row in evaluation.rows} == {None}
+    for entry in cohort.select(split="val"):
+        (maps / entry.key / "detection.json").write_text(json.dumps({"score": 1.0}))
+    evaluation, _ = evaluate_maps(maps, cohort, chosen, tmp_path / "again")
+    assert {row["score"] for row in evaluation.rows} == {900.0}
+
+
+def test_those_who_calibrate_are_no_test(tmp_path: Path, cohort: Cohort) -> None:
+    maps = write_maps(tmp_path / "maps", cohort)
+    told: list[str] = []
+    seen: list[object] = []
+    evaluate_maps(
+        maps,
+        cohort,
+        cohort.select(split="val"),
+        tmp_path / "out",
+        warn=told.append,
+        on_calibrated=seen.append,
+    )
+    assert any(
+        "calibrated the thresholds and p-values that they are measured with" in words for words in told
+    )
+    assert len(seen) == 1

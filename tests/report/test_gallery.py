@@ -11,6 +11,7 @@ from tests.report import scenes
 from unlesion.errors import BadInput
 from unlesion.evaluation.scan import EvaluatedScan
 from unlesion.report import Gallery, GalleryBuilder, GalleryCase
+from unlesion.scoring import PostConfig
 
 SHAPE = (40, 36, 6)
 
@@ -223,3 +224,20 @@ def test_arrays_must_fit() -> None:
     image = np.zeros((4, 4), np.float32)
     with pytest.raises(ValueError, match="anomaly"):
         GalleryCase(key="x", kind="healthy", image=image, anomaly=image[:2])
+
+
+def test_what_is_outlined_is_what_was_measured() -> None:
+    """Dice was of the cleaned mask, the outline and "lesion found" of the bare threshold."""
+    roi = np.ones(SHAPE, bool)
+    lesions, anomaly = np.zeros(SHAPE, bool), np.zeros(SHAPE, np.float32)
+    lesions[5:8, 5:8, 2:4] = True
+    anomaly[lesions] = 3.0
+    builder = GalleryBuilder(threshold=1.0, post=PostConfig(min_component_ml=0.1))
+    scan = EvaluatedScan(
+        key="a", subject="a", scan_id="a", label="anomalous", pathology="", columns={},
+        maps={"native": (anomaly, None, None)}, roi=roi, lesions=lesions,
+        image=np.zeros((1, *SHAPE), np.float32), spacing=(1.0, 1.0, 1.0),
+    )  # fmt: skip
+    builder.look(scan, {"dice": 0.0})
+    (case, *_) = builder.finish().of("miss")
+    assert case.facts["lesion found"].startswith("0") and not case.found.any()

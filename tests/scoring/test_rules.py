@@ -78,3 +78,26 @@ def test_missing_evidence_says_what_there_is() -> None:
         make_scorer(ScoringConfig()).map(evidence(scan, maps=own))
     with pytest.raises(BadInput, match=r"no map 'kl'.*map:z"):
         make_scorer(ScoringConfig(rule="map:kl")).map(evidence(scan, healthy, maps=own))
+
+
+def test_own_maps_without_a_sign_get_that_of_the_residual() -> None:
+    """ "bright" was the same as "both", "dark" a map of zeros, and the record said otherwise."""
+    images, healthy = np.full((1, 1, 4, 4), 0.5), np.full((1, 1, 4, 4), 0.5)
+    images[..., 0, 0], images[..., 1, 1] = 0.9, 0.1
+    distance = np.abs(images - healthy)[:, 0].astype(np.float32)
+    found = evidence(images, healthy, maps={"d": distance})
+
+    def marked(sign: str) -> list[tuple[int, ...]]:
+        scorer = make_scorer(ScoringConfig.model_validate({"rule": "map:d", "sign": sign}))
+        return [tuple(place) for place in np.argwhere(scorer.map(found, post=False)[0] > 0).tolist()]
+
+    assert marked("both") == [(0, 0), (1, 1)]
+    assert marked("bright") == [(0, 0)] and marked("dark") == [(1, 1)]
+    # One that has a sign of its own keeps it.
+    signed = evidence(images, healthy, maps={"d": (healthy - images)[:, 0].astype(np.float32)})
+    scorer = make_scorer(ScoringConfig.model_validate({"rule": "map:d", "sign": "bright"}))
+    assert np.argwhere(scorer.map(signed, post=False)[0] > 0).tolist() == [[1, 1]]
+    with pytest.raises(BadInput, match="sign=dark"):
+        make_scorer(ScoringConfig.model_validate({"rule": "map:d", "sign": "dark"})).map(
+            evidence(images, maps={"d": distance})
+        )
