@@ -21,7 +21,7 @@ from unlesion.evaluation import (
     Units,
     calibrate_maps,
     read_maps_folder,
-    scores_said,
+    said_beside,
     unknown_of_maps,
 )
 from unlesion.prepare import Prepared
@@ -199,12 +199,16 @@ def evaluate_maps(
         warn(message)
 
     # One kind of score for all: other numbers do not rank beside each other.
-    scored, there = scores_said(maps, [*chosen, *cohort.select(split="val", label="healthy")])
-    scores = scored == there
+    said = said_beside(maps, [*chosen, *cohort.select(split="val", label="healthy")])
+    scores = said.scores == said.maps
     doubts = []
-    if 0 < scored < there:
+    if len(said.runs) > 1:
         doubts.append(
-            f"{scored} of {count(there, 'map')} come with a score in detection.json: not one of these is used, all scans are scored "
+            f"the maps are of several runs ({', '.join(said.runs[:3])}), whose values need not compare: detect into a folder for each run"
+        )
+    if 0 < said.scores < said.maps:
+        doubts.append(
+            f"{said.scores} of {count(said.maps, 'map')} come with a score in detection.json: not one of these is used, all scans are scored "
             "by the mean of the highest 1 % of their map"
         )
     calibrations = calibrate_maps(maps, cohort, on_problem=warn, scores=scores)

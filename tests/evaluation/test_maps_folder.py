@@ -212,9 +212,11 @@ def test_scores_of_some_are_used_for_nobody(tmp_path: Path, cohort: Cohort) -> N
     assert any("with a score in detection.json" in words for words in told)
     assert max(row["score"] for row in evaluation.rows) < 2
     assert {row["flagged"] for row in evaluation.rows} == {None}
-    for entry in cohort.select(split="val"):
-        (maps / entry.key / "detection.json").write_text(json.dumps({"score": 1.0}))
-    evaluation, _ = evaluate_maps(maps, cohort, chosen, tmp_path / "again")
+    for number, entry in enumerate(cohort.select(split="val")):
+        said = {"score": 1.0, "run": f"run-{number % 2}"}
+        (maps / entry.key / "detection.json").write_text(json.dumps(said))
+    evaluation, _ = evaluate_maps(maps, cohort, chosen, tmp_path / "again", warn=told.append)
+    assert "of several runs (run-0, run-1)" in told[-1]
     assert {row["score"] for row in evaluation.rows} == {900.0}
 
 

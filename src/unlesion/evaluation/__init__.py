@@ -10,7 +10,7 @@ from unlesion.evaluation.maps_folder import (
     MapsFolder,
     calibrate_maps,
     read_maps_folder,
-    scores_said,
+    said_beside,
     unknown_of_maps,
 )
 from unlesion.evaluation.metric import Metric
@@ -31,7 +31,7 @@ __all__ = [
     "calibrate_maps",
     "compare",
     "read_maps_folder",
-    "scores_said",
+    "said_beside",
     "unknown_of_maps",
     "write_comparison",
 ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -173,17 +174,30 @@ def read_maps_folder(
     return MapsFolder(maps, cohort, on_problem=on_problem, scores=scores)
 
 
-def scores_said(maps: Path, entries: Iterable[Entry]) -> tuple[int, int]:
-    """Of how many scans `detection.json` says a score, and of how many there is a map."""
-    scored = there = 0
-    for folder in {Path(maps) / entry.key for entry in entries}:
+@dataclass(frozen=True)
+class Said:
+    """What the `detection.json` beside maps say: of how many maps, how many have a score, which runs made them."""
+
+    maps: int
+    scores: int
+    runs: tuple[str, ...]
+
+
+def said_beside(maps: Path, entries: Iterable[Entry]) -> Said:
+    """What stands beside the maps of these scans."""
+    there = scored = 0
+    runs: dict[str, None] = {}
+    for folder in dict.fromkeys(Path(maps) / entry.key for entry in entries):
         if any((folder / f"anomaly{ending}").is_file() for ending in _ENDINGS):
             there += 1
             path = folder / "detection.json"
             said: Any = read_json(path) if path.is_file() else {}
-            score = said.get("score") if isinstance(said, dict) else None
+            said = said if isinstance(said, dict) else {}
+            score = said.get("score")
             scored += isinstance(score, int | float) and bool(np.isfinite(score))
-    return scored, there
+            if said.get("run"):
+                runs[str(said["run"])] = None
+    return Said(maps=there, scores=scored, runs=tuple(runs))
 
 
 def calibrate_maps(
