@@ -113,3 +113,13 @@ def test_the_modality_tells(tmp_path: Path) -> None:
     found = cohort.examine()["confound.modality"]
     assert found.value == 1.0
     assert found.n == 20
+
+
+def test_what_is_not_known_of_one_image_is_judged_on_the_others(tmp_path: Path) -> None:
+    """One row without an age used to hide that age alone tells the groups apart."""
+    cohort = plant(tmp_path, train=0, val=0, healthy=12, anomalous=12)
+    for number, row in enumerate(cohort.rows):
+        row["age"] = str((70 if row["label"] == "anomalous" else 30) + number % 5)
+    assert cohort.examine()["confound.age"].n == 24
+    cohort.rows[3]["age"] = ""
+    assert cohort.examine()["confound.age"].n == 23

@@ -6,8 +6,10 @@ import nibabel
 import numpy as np
 import pytest
 
-from tests.doctor.conftest import Planted, findings_in
-from unlesion.doctor.sight import Problem
+from tests.doctor.conftest import Planted, findings_in, plant
+from tests.prepare.scenes import brain_picture
+from unlesion.doctor.sight import Problem, open_sight
+from unlesion.scans import Entry
 
 
 def test_each_fault_of_a_file_has_its_code(cohort: Planted) -> None:
@@ -83,7 +85,7 @@ def test_every_problem_is_explained() -> None:
     from unlesion.doctor.examinations.files import KINDS
 
     text = Path(sight.__file__).read_text(encoding="utf-8")
-    codes = set(re.findall(r'"((?:file|image|doctor)\.[a-z-]+)"', text))
+    codes = set(re.findall(r'"((?:file|image|doctor|roi|spacing)\.[a-z-]+)"', text))
     codes |= {f"{what}.other-grid" for what in ("channel", "mask", "roi", "twin")}
     codes |= {f"{what}.not-finite" for what in ("mask", "roi", "twin")}
     assert codes == set(KINDS)
@@ -127,3 +129,35 @@ def test_what_to_do_about_an_unreadable_file_is_said_once(cohort: Planted) -> No
     found = cohort.examine()["file.unreadable"]
     assert "convert it to grey" in found.detail
     assert "copy" not in found.mend
+
+
+def test_what_other_verbs_refuse_is_an_error_here_too(tmp_path: Path) -> None:
+    cohort = plant(tmp_path, train=2, val=0, healthy=0, anomalous=0)
+    cohort.save("roi.png", np.zeros((48, 48), np.uint8))
+    cohort.rows[0]["roi_path"] = "roi.png"
+    np.save(tmp_path / "v.npy", np.random.default_rng(0).random((32, 32, 20)).astype(np.float32))
+    cohort.rows.append({**cohort.rows[1], "path": "v.npy", "subject": "v", "spacing_mm": "1,1"})
+    found = cohort.examine()
+    assert found["roi.empty"].level == found["spacing.refused"].level == "error"
+
+
+def test_volumes_of_unknown_voxels_are_looked_at_coarsely(tmp_path: Path) -> None:
+    """The steps were upside down: large volumes were never coarsened, thin ones merged."""
+    steps = {}
+    for shape in ((256, 256, 160), (64, 64, 20)):
+        path = tmp_path / f"{shape[0]}.npy"
+        np.save(path, np.random.default_rng(0).random(shape).astype(np.float32))
+        sight, _ = open_sight(Entry(key=path.stem, paths=(path,)))
+        assert sight is not None
+        steps[shape] = sight.steps
+    assert steps == {(256, 256, 160): (4, 4, 2), (64, 64, 20): (1, 1, 1)}
+
+
+def test_the_object_of_a_brain_around_zero_is_the_brain(tmp_path: Path) -> None:
+    image = brain_picture().astype(np.float32)
+    inside = image > 0
+    image[inside] = (image[inside] - image[inside].mean()) / image[inside].std()
+    np.save(tmp_path / "z.npy", image)
+    sight, _ = open_sight(Entry(key="z", paths=(tmp_path / "z.npy",), modality=("T1",)))
+    assert sight is not None and sight.stripped
+    assert sight.object.sum() < 1.05 * inside.sum()

@@ -5,6 +5,8 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
+import numpy as np
+
 from tests import bids, dicoms
 from tests.doctor.conftest import Planted, findings_in
 
@@ -51,6 +53,8 @@ def test_a_prepared_store(cohort: Planted) -> None:
     prepare_cohort(Cohort.open(cohort.write()), load_recipe("slices", {"size": 32}), store)
     found = findings_in(store)
     assert found["duplicates.within-split"].where == ("s00", "s01")
+    # A store keeps masks in its own way.
+    assert not {"mask.none", "mask.empty"} & set(found)
     assert not [finding for finding in found.values() if finding.level == "error"]
 
 
@@ -78,3 +82,10 @@ def test_masks_that_lie_among_images(cohort: Planted) -> None:
     found = findings_in(cohort.folder)["voxels.two-values"]
     assert found.level == "error"
     assert found.where == tuple(f"s{number}_mask" for number in range(33, 39))
+
+
+def test_masks_of_several_classes_among_images(cohort: Planted) -> None:
+    labels = np.zeros((48, 48), np.uint8)
+    labels[10:14, 10:14], labels[20:24, 10:14], labels[30:34, 10:14] = 1, 2, 4
+    cohort.add("seg.png", labels)
+    assert cohort.examine()["voxels.two-values"].where == ("seg",)

@@ -7,7 +7,7 @@ import pytest
 
 from tests.doctor.conftest import Planted, draw, plant
 from unlesion.errors import BadInput
-from unlesion.scans import Cohort
+from unlesion.scans import Cohort, manifest
 
 
 def test_a_subject_in_two_splits_is_a_finding_and_not_the_end(cohort: Planted) -> None:
@@ -137,3 +137,32 @@ def test_slices_scaled_one_by_one(tmp_path: Path, alone: bool) -> None:
         image *= 255 / image.max() if alone else 1.2
         cohort.add(f"{number:02d}.png", image.astype(np.uint8), subject=f"p{number // 8}")
     assert ("slices.scaled-one-by-one" in cohort.examine()) == alone
+
+
+def test_labels_are_those_of_masks_where_a_manifest_is_opened_row_by_row(cohort: Planted) -> None:
+    for row in cohort.rows:
+        del row["label"]
+    cohort.rows[-1]["subject"] = "s00"
+    found = cohort.examine()
+    assert "subjects.in-two-splits" in found
+    assert "6 images anomalous" in found["cohort.note"].what or "anomalous" in found["cohort.note"].what
+
+
+def test_a_manifest_of_bad_rows_is_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every bad row cost a look at all of them: hours for a large table."""
+    cohort = plant(tmp_path, train=8, val=0, healthy=0, anomalous=0)
+    for row in cohort.rows[1:]:
+        row["label"] = "0"
+    looks: list[int] = []
+    crowded = manifest._crowded_keys
+    monkeypatch.setattr(manifest, "_crowded_keys", lambda rows: looks.append(len(rows)) or crowded(rows))
+    assert len(cohort.examine()["table.row"].where) == 7
+    assert len(looks) <= 2
+
+
+def test_radiographs_of_one_person_are_no_neighbouring_slices(tmp_path: Path) -> None:
+    cohort = Planted(tmp_path)
+    for number in range(24):
+        name = f"{number:02d}.png"
+        cohort.add(name, draw(number)[0], subject=f"p{number // 4}", scan=name, modality="CXR")
+    assert not {code for code in cohort.examine() if code.startswith("slices.")}

@@ -10,7 +10,8 @@ from unlesion.doctor.finding import Finding
 from unlesion.errors import BadInput
 from unlesion.prepare import is_store, store_cohort
 from unlesion.scans import Cohort, Entry
-from unlesion.scans.manifest import Row, entries_of, read_rows
+from unlesion.scans.manifest import Row, read_rows, reader_of
+from unlesion.scans.mask_labels import labelled_by_masks
 from unlesion.scans.selection import join_channels, rows_where
 
 
@@ -60,13 +61,15 @@ def open_leniently(
 def _row_by_row(
     manifest: Path, where: Sequence[str], channels: Sequence[str], volume: int | None, refused: BadInput
 ) -> Opened:
-    columns, rows = read_rows(manifest)
+    # As for all other verbs, labels are those of masks where no column says them.
+    table = labelled_by_masks(manifest, *read_rows(manifest))
+    columns, rows = table.columns, table.rows
     selected = rows_where(rows, where, columns, str(manifest))
     bad: list[tuple[Row, str]] = []
     entries = _openable(manifest, columns, rows, selected, volume, bad)
     if not entries:
         raise refused
-    findings = []
+    findings = [*_notes(table.warnings)]
     if bad:
         findings.append(
             Finding(
@@ -112,18 +115,15 @@ def _openable(
     volume: int | None,
     bad: list[tuple[Row, str]],
 ) -> list[Entry]:
-    """The entries of all rows that can be used; the others are found by halving and go into `bad`."""
-    if not selected:
-        return []
-    try:
-        return entries_of(manifest, columns, rows, selected, volume=volume)
-    except BadInput as error:
-        if len(selected) == 1:
-            bad.append((selected[0], str(error)))
-            return []
-    half = len(selected) // 2
-    first = _openable(manifest, columns, rows, selected[:half], volume, bad)
-    return first + _openable(manifest, columns, rows, selected[half:], volume, bad)
+    """The entries of all rows that can be used; the others go into `bad`."""
+    entry_of = reader_of(manifest, columns, rows, volume=volume)
+    entries = []
+    for row in selected:
+        try:
+            entries.append(entry_of(row))
+        except BadInput as error:
+            bad.append((row, str(error)))
+    return entries
 
 
 def _refusal(error: BadInput) -> Finding:

@@ -84,36 +84,50 @@ def measure(sight: Sight) -> dict[str, float]:
 
 
 def predictors(rows: Sequence[Seen], measured: Sequence[dict[str, float]]) -> dict[str, Floats]:
-    """By name, a number per row; those are left out that some rows lack or that are the same for all."""
-    out: dict[str, Floats] = {}
+    """By name, a number per row, NaN where it is not known; those that are the same for all are left out."""
+    anomalous = np.asarray([one.entry.label == "anomalous" for one in rows])
+    subjects = [one.entry.subject for one in rows]
     positions = [one.entry.position for one in rows]
-    if None not in positions:
-        height = np.asarray(positions, dtype=np.float64)
-        out["position"] = height
+    out: dict[str, Floats] = {
+        "position": np.asarray(
+            [np.nan if height is None else height for height in positions], dtype=np.float64
+        )
+    }
     for words, name in PIXELS.items():
-        if all(name in facts for facts in measured):
-            out[words] = np.asarray([facts[name] for facts in measured], dtype=np.float64)
+        out[words] = np.asarray([facts.get(name, np.nan) for facts in measured], dtype=np.float64)
     for column in NUMBERS:
-        texts = [one.entry.columns.get(column, "") for one in rows]
-        try:
-            out[column] = np.asarray([float(text) for text in texts])
-        except ValueError:
-            continue
+        out[column] = np.asarray([_number(one.entry.columns.get(column, "")) for one in rows])
     named: dict[str, list[str]] = {
         column: [one.entry.columns.get(column, "") for one in rows] for column in CATEGORIES
     }
-    if None not in positions:
-        # Lesions lie in the middle of the head more often than at either end, which no ranking shows.
-        named["position in eighths"] = [
-            f"{min(7, int(8 * float(height)))}" for height in positions if height is not None
-        ]
+    # Lesions lie in the middle of the head more often than at either end, which no ranking shows.
+    named["position in eighths"] = [
+        "" if height is None else f"{min(7, int(8 * float(height)))}" for height in positions
+    ]
     named["file format"] = [ending_of(one.entry.paths[0].name) or "folder" for one in rows]
-    anomalous = np.asarray([one.entry.label == "anomalous" for one in rows])
-    subjects = [one.entry.subject for one in rows]
     for name, values in named.items():
-        if len(set(values)) > 1 and all(values):
-            out[name] = shares(values, anomalous, subjects)
-    return {name: values for name, values in out.items() if np.isfinite(values).all() and np.ptp(values) > 0}
+        known = np.asarray([bool(value) for value in values])
+        if len({value for value in values if value}) > 1:
+            out[name] = np.full(len(rows), np.nan)
+            picked = np.flatnonzero(known).tolist()
+            out[name][known] = shares(
+                [values[i] for i in picked], anomalous[known], [subjects[i] for i in picked]
+            )
+    return {name: values for name, values in out.items() if _tells(values, anomalous)}
+
+
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        return float("nan")
+
+
+def _tells(values: Floats, anomalous: NDArray[np.bool_]) -> bool:
+    """Whether a predictor is known of images of both kinds, and not the same for all of them."""
+    known = np.isfinite(values)
+    both = bool(known[anomalous].any() and known[~anomalous].any())
+    return both and float(np.ptp(values[known])) > 0
 
 
 def shares(values: Sequence[str], anomalous: NDArray[np.bool_], subjects: Sequence[str]) -> Floats:

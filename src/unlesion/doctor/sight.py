@@ -71,7 +71,8 @@ class Sight:
         """Every how many voxels a volume is looked at, so that they are about 3 mm; 1 for pictures."""
         if self.grid.is_flat:
             return (1, 1, 1)
-        sizes = self.grid.spacing if self.grid.spacing_known else tuple(s / 64 for s in self.image.shape)
+        # A volume of unknown voxels is looked at as if it had 64 along each side.
+        sizes = self.grid.spacing if self.grid.spacing_known else tuple(64 / s for s in self.image.shape)
         wanted = COARSE_MM if self.grid.spacing_known else 1.0
         rows, columns, slices = (max(1, round(wanted / max(size, 1e-6))) for size in sizes)
         return rows, columns, slices
@@ -84,7 +85,8 @@ class Sight:
     @cached_property
     def object(self) -> NDArray[np.bool_]:
         """Like `coarse`: True in the head or whatever else lies in the picture, its holes filled."""
-        found = foreground.head(self.coarse)
+        # Of a brain alone all that is not background: grey values may lie on both sides of it.
+        found = foreground.nonzero(self.coarse[None]) if self.stripped else foreground.head(self.coarse)
         return found if found.any() else np.ones_like(found)
 
     @cached_property
@@ -127,6 +129,14 @@ def open_sight(entry: Entry) -> tuple[Sight | None, list[Problem]]:
         what: _companion(path, grid, what, problems, entry.volume)
         for what, path in (("mask", entry.mask_path), ("roi", entry.roi_path))
     }
+    roi = others["roi"]
+    if roi is not None and not (roi > 0).any():
+        problems.append(
+            Problem("roi.empty", f"{entry.roi_path}: this roi marks nothing; every other verb refuses it")
+        )
+    if entry.spacing_mm is not None and len(entry.spacing_mm) == 2 and grid is not None and not grid.is_flat:
+        given = ",".join(f"{size:g}" for size in entry.spacing_mm)
+        problems.append(Problem("spacing.refused", f"{entry.paths[0]}: spacing_mm {given} lacks the slices"))
     mask = others["mask"]
     if mask is not None and entry.mask_values:
         mask = marked(mask, entry.mask_values).astype(np.float32)

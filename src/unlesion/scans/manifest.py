@@ -7,7 +7,7 @@ import io
 import math
 import posixpath
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import cast
@@ -94,11 +94,19 @@ def entries_of(
     Raises:
         BadInput: a wrong value, or a path out of the manifest's folder; the message names the row.
     """
+    entry_of = reader_of(path, columns, rows, volume=volume)
+    return [entry_of(row) for row in selected]
+
+
+def reader_of(
+    path: Path, columns: Sequence[str], rows: Sequence[Row], *, volume: int | None
+) -> Callable[[Row], Entry]:
+    """What turns a row into an entry; it raises `BadInput` as `entries_of` does."""
     root = path.parent
     crowded = _crowded_keys(rows)
     shared = _subjects_in_several_sources(rows)
-    entries = []
-    for row in selected:
+
+    def entry_of(row: Row) -> Entry:
         relative = inside(path, row, "path")
         if relative is None:
             raise BadInput(f"{path}: row {row.number} has no path; name its image or delete the row")
@@ -110,28 +118,27 @@ def entries_of(
             subject = f"{row.get('source')}/{subject}"
         image, series = _image(root, relative, row.files)
         mask, roi, twin = (inside(path, row, f"{kind}_path") for kind in ("mask", "roi", "twin"))
-        entries.append(
-            Entry(
-                key=key,
-                paths=(image,),
-                series=(series,) if series else (),
-                mask_path=None if mask is None else root / mask,
-                mask_values=mask_values(path, row),
-                roi_path=None if roi is None else root / roi,
-                twin_paths=() if twin is None else (root / twin,),
-                subject=subject,
-                scan_id=scan_id,
-                position=_position(path, row),
-                modality=(row.get("modality"),),
-                label=_label(path, row, "label" in columns),
-                pathology=row.get("pathology"),
-                split=row.get("split") or None,
-                spacing_mm=_spacing(path, row),
-                volume=volume,
-                columns=row.values,
-            )
+        return Entry(
+            key=key,
+            paths=(image,),
+            series=(series,) if series else (),
+            mask_path=None if mask is None else root / mask,
+            mask_values=mask_values(path, row),
+            roi_path=None if roi is None else root / roi,
+            twin_paths=() if twin is None else (root / twin,),
+            subject=subject,
+            scan_id=scan_id,
+            position=_position(path, row),
+            modality=(row.get("modality"),),
+            label=_label(path, row, "label" in columns),
+            pathology=row.get("pathology"),
+            split=row.get("split") or None,
+            spacing_mm=_spacing(path, row),
+            volume=volume,
+            columns=row.values,
         )
-    return entries
+
+    return entry_of
 
 
 def _image(root: Path, relative: str, files: Sequence[str]) -> tuple[Path, tuple[Path, ...]]:

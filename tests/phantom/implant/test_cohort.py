@@ -191,3 +191,17 @@ def _pixels(done: Implants, out: Path) -> dict[str, bytes]:
         for path in (entry.columns["path"], entry.columns["mask_path"])
         if path
     }
+
+
+def test_brains_around_zero_are_refused(cohort: Path, tmp_path: Path) -> None:
+    """Their dark tissue was lifted to 0, and lesions came out with the wrong sign."""
+    pixels = np.asarray(Image.open(cohort / "s2.png")).astype(np.float32)
+    inside = pixels > 0
+    pixels[inside] = (pixels[inside] - pixels[inside].mean()) / pixels[inside].std()
+    np.save(cohort / "z.npy", pixels)
+    table = (cohort / "manifest.csv").read_text().replace("s2.png", "z.npy").replace("s3.png", "z.npy")
+    lines = [line for number, line in enumerate(table.splitlines()) if number != 4]
+    (cohort / "manifest.csv").write_text("\n".join(lines) + "\n")
+    done = write(cohort, tmp_path / "out")
+    assert any("below 0" in failure.message for failure in done.failures)
+    assert not any(failure.ours for failure in done.failures)

@@ -72,7 +72,10 @@ class Confounds(Measured):
             anomalous = np.asarray([one.entry.label == "anomalous" for one in rows])
             subjects = [one.entry.subject for one in rows]
             for name, values in predictors(rows, [facts for _, facts in pairs]).items():
-                found = separation(values, anomalous, subjects)
+                # Of some images it may not be known.
+                there = np.isfinite(values)
+                owners = [subject for subject, known_of in zip(subjects, there, strict=True) if known_of]
+                found = separation(values[there], anomalous[there], owners)
                 out.append(Confound(comparison=comparison, predictor=name, found=found))
         return sorted(out, key=lambda row: (not row.telling, -abs(row.found.auroc - 0.5)))
 

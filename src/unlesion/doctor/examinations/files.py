@@ -34,6 +34,12 @@ KINDS: dict[str, tuple[Level, str, str]] = {
     ),
     "mask.other-grid": ("error", "the mask lies on another grid than its image", "resample the mask"),
     "roi.other-grid": ("error", "the roi lies on another grid than its image", "resample the roi"),
+    "roi.empty": ("error", "the roi marks nothing", "correct it, or leave roi_path empty for an estimate"),
+    "spacing.refused": (
+        "error",
+        "spacing_mm lacks the slices of a volume",
+        "give one number, or rows, columns and slices",
+    ),
     "twin.other-grid": ("error", "the twin lies on another grid than its image", "resample the twin"),
     "mask.not-finite": ("error", "the mask holds NaN or infinity", "save it as integers, 0 outside lesions"),
     "roi.not-finite": ("error", "the roi holds NaN or infinity", "save it as integers, 0 outside"),

@@ -68,7 +68,9 @@ class Masks(Measured):
                 mend="correct the label or the mask: training would learn the lesions as healthy",
                 of=len(healthy),
             )
-        empty = keys_where(anomalous, lambda m: m.voxels == 0)
+        # In a store a small lesion may have vanished between its pixels; it knows of it.
+        unmarked = [pair for pair in anomalous if not pair[0].entry.is_marked()]
+        empty = keys_where(unmarked, lambda m: m.voxels == 0)
         if empty:
             yield Finding(
                 code="mask.empty",
@@ -143,7 +145,10 @@ class Masks(Measured):
 
     def _missing(self, seen: Sequence[Seen]) -> Iterable[Finding]:
         anomalous = [one for one in seen if one.entry.label == "anomalous"]
-        without = tuple(one.key for one in anomalous if one.entry.mask_path is None)
+        # A store keeps masks in its own way.
+        without = tuple(
+            one.key for one in anomalous if one.entry.mask_path is None and not one.entry.is_marked()
+        )
         if without:
             yield Finding(
                 code="mask.none",

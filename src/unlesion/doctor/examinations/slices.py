@@ -10,7 +10,7 @@ import numpy as np
 
 from unlesion.doctor.examination import Measured, Seen, subjects_of
 from unlesion.doctor.finding import Finding
-from unlesion.doctor.sight import Sight
+from unlesion.doctor.sight import NO_HEAD, Sight
 
 # Subjects need so many slices before their maxima can be compared ...
 FEWEST_SLICES = 4
@@ -35,7 +35,8 @@ class Slices(Measured):
     name = "slices"
 
     def measure(self, sight: Sight) -> Slice | None:
-        if not sight.grid.is_flat:
+        # Radiographs are whole pictures: those of one person are other examinations, not neighbours.
+        if not sight.grid.is_flat or set(sight.entry.modality) & NO_HEAD:
             return None
         high = float(sight.image.max())
         full = 255.0 if high <= 255 else 65535.0

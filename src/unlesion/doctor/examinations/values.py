@@ -11,12 +11,14 @@ from scipy import ndimage
 
 from unlesion.doctor.examination import Measured, Seen, keys_where
 from unlesion.doctor.finding import Finding
-from unlesion.doctor.sight import Sight
+from unlesion.doctor.sight import Sight, Voxels
 
 # Negative voxels count as an edge effect if this part of them lies within 3 voxels of the object's outline.
 AT_EDGE = 0.8
 # Ratio of the brightest to the dimmest scan's level above which scales differ: scanners of one kind stay below.
 SCALES_DIFFER = 1.5
+# An image of so few whole numbers, mostly 0, is a mask of several classes.
+MOST_CLASSES = 10
 
 
 @dataclass(frozen=True)
@@ -50,7 +52,7 @@ class VoxelValues(Measured):
                 near = ndimage.binary_dilation(inside, iterations=3)
             at_edge = float((below & near).sum()) / negative
         level = float(np.percentile(sight.coarse[sight.object], 90)) - min(sight.background, 0.0)
-        two_valued = bool(((image == image.min()) | (image == image.max())).all())
+        two_valued = bool(((image == image.min()) | (image == image.max())).all()) or _is_labels(image)
         return Values(sight.nonfinite, negative, at_edge, level, sight.grid.is_flat, two_valued)
 
     def judge(self, seen: Sequence[Seen]) -> Iterable[Finding]:
@@ -71,7 +73,7 @@ class VoxelValues(Measured):
                 code="voxels.two-values",
                 level="error",
                 where=masks,
-                what="only two values, as in a mask: it would be learnt from, or judged, as a scan",
+                what="two values, or a few labels, as in a mask: it would be learnt from, or judged, as a scan",
                 mend="take masks out of the folder, or write a manifest and name them in mask_path",
                 of=len(known),
             )
@@ -109,3 +111,10 @@ class VoxelValues(Measured):
 
 def _level(pair: tuple[str, float]) -> float:
     return pair[1]
+
+
+def _is_labels(image: Voxels) -> bool:
+    """Whether an image holds a few whole numbers, most of them 0, as masks of several classes do."""
+    values = np.unique(image[::2, ::2, ::2] if image.shape[2] > 1 else image)
+    whole = bool((values == np.round(values)).all()) and float(values.min()) == 0
+    return whole and 2 < len(values) <= MOST_CLASSES and float((image == 0).mean()) > 0.5

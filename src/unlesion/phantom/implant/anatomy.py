@@ -26,6 +26,8 @@ Array = NDArray[np.float32]
 HEAD_WIDTH_MM, BRAIN_WIDTH_MM = 240.0, 192.0
 # A slice less like every height of the template than this is no axial brain slice.
 LEAST_LIKENESS = 0.4
+# Of a brain; interpolation leaves a few voxels below 0.
+MOST_BELOW = 0.1
 _VERTEX_MM = 78.0
 
 
@@ -74,6 +76,11 @@ def anatomy_of(scan: Scan, *, age: int = 50) -> RealAnatomy:
     spacing, assumed, region = _sizes(scan)
     image = np.ascontiguousarray(to_xyz(scan.voxels[0]), dtype=np.float32)
     brain = np.ascontiguousarray(to_xyz(region.mask), dtype=bool)
+    if brain.any() and float((image[brain] < 0).mean()) > MOST_BELOW:
+        raise BadInput(
+            f"{scan.key}: much of the brain lies below 0, as after a normalisation to a mean of 0; implants need grey values from 0 "
+            "upwards: give the scan as it was before"
+        )
     sizes = (spacing[1], spacing[0], spacing[2])
     tissue = find_tissue(image, brain, sizes, modality=modality, key=scan.key)
     place = place_slice(tissue, brain, sizes) if scan.grid.is_flat else place_volume(scan, region)

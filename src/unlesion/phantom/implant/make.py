@@ -49,6 +49,11 @@ def make_implant(real: RealAnatomy, implant: Implant) -> Implanted:
         pathology = replace(pathology, smallest_ml=0.0, largest_ml=np.inf)
         if implant.pathology == ventricles.name:
             wanted = min(wanted, _WIDEST * _ventricles_ml(real))
+            if wanted <= 0:
+                raise BadInput(
+                    f"{implant.key}: no place for {implant.pathology} in this slice, which shows no ventricle; leave it out with "
+                    "--pathologies"
+                )
     best: Implanted | None = None
     for attempt in range(_TRIES):
         rng = np.random.default_rng(seed_of(implant.seed, "place", attempt))
