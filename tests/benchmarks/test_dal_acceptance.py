@@ -69,7 +69,7 @@ def test_end_to_end(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     capsys.readouterr()
     picture = tmp_path / "parts.png"
     # Another run of dal beside it: it must not be taken for the one that is asked.
-    words[words.index("--steps") + 1] = 1
+    words[words.index("--steps") + 1] = 2
     assert run([str(word) for word in (*words, "--out", tmp_path / "short")]) == 0
     given = (tmp_path / "run", manifest, "--picture", picture, "--plain", tmp_path / "short")
     # Twenty steps meet no demand on images.

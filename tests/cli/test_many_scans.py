@@ -230,3 +230,17 @@ def test_calibrate_with_other_scoring_and_compare_shared(
     assert "difference +0.000" in said.out
     assert "compare" in (tmp_path / "compare" / "unlesion.log").read_text()
     assert "native or shared" in unlesion("compare", *pair, "--scoring", "both").complaint
+
+
+def test_what_another_run_found_does_not_stay_where_this_one_fails(
+    unlesion: Command, trained: Path, pictures: Path, tmp_path: Path
+) -> None:
+    """It was measured beside this run's maps without a word."""
+    other, out, scan = tmp_path / "other", tmp_path / "out", tmp_path / "scan" / "x.png"
+    shutil.copytree(trained, other)
+    scan.parent.mkdir()
+    shutil.copy(pictures.parent / "s15.png", scan)
+    assert unlesion("detect", other, scan.parent, "--out", out, "--jobs", 1).code == 0
+    scan.write_bytes(b"cut off")
+    assert unlesion("detect", trained, scan.parent, "--out", out, "--jobs", 1).code == 2
+    assert not (out / "x" / "anomaly.npy").exists() and not (out / "x" / "detection.json").exists()

@@ -38,6 +38,7 @@ def test_evaluate_compare_and_maps_of_anybody(
     again = json.loads((two / "metrics.json").read_text())
     assert again["sign"] is None and "shared" not in again
     assert [words[:15] for words in again["warnings"]] == [
+        "5 of 6 maps com",
         "1 of 6 scans: i",
         "6 of 6 scans: l",
         "1 of 6 scans: n",

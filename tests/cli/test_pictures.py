@@ -8,6 +8,7 @@ import numpy as np
 
 from unlesion.calibration import Calibration
 from unlesion.cli.pictures import builder_for
+from unlesion.scoring import ScoringConfig, make_scorer
 
 SHAPE = (20, 20, 1)
 
@@ -23,7 +24,8 @@ def test_a_threshold_of_0_is_no_scale() -> None:
     """So many healthy voxels of T2 are 0 that only the stricter thresholds are above it."""
     parts = {"T1": calibration(1, 2, 3, 4), "T2": calibration(0, 0, 5, 6)}
     whole = calibration(0, 0, 2, 5, parts=parts)
-    builder = builder_for(SimpleNamespace(calibrations={"native": whole}))  # type: ignore[arg-type]
+    scorers = {"native": make_scorer(ScoringConfig())}
+    builder = builder_for(SimpleNamespace(calibrations={"native": whole}, scorers=scorers))  # type: ignore[arg-type]
     for name in parts:
         builder.add(
             key=name,

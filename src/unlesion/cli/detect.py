@@ -143,7 +143,7 @@ def command(
                             also=preview,
                         )
                 if key in failures.messages:
-                    _remove_other(out / key, marks[key])
+                    _remove_other(out / key, run)
                 advance(note=key)
     except UnlesionError:
         # A worker died: what is done is worth a table; the same command again does the rest.
@@ -185,16 +185,17 @@ def _digest_of(run: Path) -> str:
     return digest.hexdigest()
 
 
-def _remove_other(folder: Path, mark: str) -> None:
-    """Remove what another run, or other options, found in a scan that this one could not do: it would be taken for this one's."""
-    if not (folder / "detection.json").exists() or _done(folder, mark):
-        return
+def _remove_other(folder: Path, run: Path) -> None:
+    """Remove what another run found in a scan that this one could not do: it would be taken for this one's."""
     try:
-        files = list(read_json(folder / "detection.json").get("files", ()))
-    except (BadInput, AttributeError):
-        files = []
+        found = read_json(folder / "detection.json")
+    except BadInput:
+        return
+    if not isinstance(found, dict) or found.get("run") in (None, str(run)):
+        # Of this run with other options: it stays.
+        return
     # Results of other scans may lie in folders below.
-    for name in (*files, "preview.png", "detection.json"):
+    for name in (*found.get("files", ()), "preview.png", "detection.json"):
         (folder / str(name)).unlink(missing_ok=True)
 
 

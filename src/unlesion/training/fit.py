@@ -137,6 +137,10 @@ def fit_stages(
     )
 
 
+# Seconds that a due checkpoint waits for the end of a row of the history.
+PATIENCE = 20.0
+
+
 class _Reporter(Callback):
     """Writes history and checkpoints, moves the bar, and ends cleanly after Ctrl-C."""
 
@@ -171,7 +175,7 @@ class _Reporter(Callback):
         finished = self.task.place.stage >= len(self.task.stages)
         waited = time.monotonic() - self.last
         # A row of the history ends with the checkpoint if it can; steps of many seconds do not wait for that.
-        due = waited >= self.every and (self.task.place.step % EVERY == 0 or waited >= 1.5 * self.every)
+        due = waited >= self.every and (self.task.place.step % EVERY == 0 or waited >= self.every + PATIENCE)
         if stopping or finished or due:
             self._refuse_nonfinite_weights()
             self.history.write()
