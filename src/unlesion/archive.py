@@ -33,6 +33,11 @@ def save_tensors(
 ) -> None:
     """Write tensors into one `.safetensors` file, whole or not at all.
 
+    Args:
+        path: the file.
+        tensors: by name, of any shapes; none may share memory with another.
+        metadata: words that go into the file's header.
+
     Raises:
         BadInput: the folder cannot be written, or the disk is full.
     """

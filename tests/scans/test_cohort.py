@@ -355,5 +355,7 @@ def test_folders_that_are_links_are_looked_into_once(tmp_path, save_picture):
     save_picture("data/a/x.png")
     save_picture("cohort/b/x.png")
     (tmp_path / "cohort" / "a").symlink_to(tmp_path / "data" / "a")
+    (tmp_path / "cohort" / "again").symlink_to(tmp_path / "cohort" / "b")
+    (tmp_path / "cohort" / "a2").symlink_to(tmp_path / "data" / "a")
     (tmp_path / "cohort" / "b" / "up").symlink_to(tmp_path / "cohort")
     assert [entry.key for entry in Cohort.open(tmp_path / "cohort")] == ["a/x", "b/x"]

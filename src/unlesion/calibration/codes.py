@@ -112,7 +112,16 @@ def _from_bits(bits: int) -> np.float32:
 
 
 def is_coarse(scores: NDArray[Any]) -> bool:
-    """Whether codes tell far fewer of these scores apart than there are: they lie far from 0 for their spread, or all next to it."""
+    """Whether codes tell far fewer of these scores apart than there are.
+
+    They do where scores lie far from 0 for their spread, or all next to it: fewer than 100 codes for 1000 values or more.
+
+    Args:
+        scores: of any shape and unit; at most about 20,000 of them, evenly taken, are looked at.
+
+    Raises:
+        ValueError: a score is not a number.
+    """
     values = np.asarray(scores, dtype=np.float32).ravel()
     values = values[:: max(1, values.size // 20_000)]
     return int(np.unique(values).size) >= 1000 and int(np.unique(encode(values)).size) < 100

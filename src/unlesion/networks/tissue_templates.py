@@ -44,7 +44,10 @@ def template_tissues() -> tuple[Tensor, Tensor]:
 
 
 def template_slice(height: float) -> Tensor:
-    """(3, rows, columns) tissues of a slice, cut to the box of the brain *in that slice*; height 0 to 1.
+    """(3, rows, columns) float32 probabilities of fluid, grey and white matter in a slice, cut to its brain's box.
+
+    Args:
+        height: 0 at the lowest slice of the brain, 1 at the highest; beyond counts as the end.
 
     A brain is narrower above its middle: the box of the whole brain would lay it too small into an roi that is cut tightly.
     """

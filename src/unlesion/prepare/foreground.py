@@ -23,7 +23,11 @@ def nonzero(voxels: NDArray[np.float32]) -> NDArray[np.bool_]:
 
 
 def beside(image: NDArray[np.float32]) -> NDArray[np.bool_]:
-    """Voxels above the background; below it, too, where a good part of them lies there."""
+    """Voxels (rows, columns, slices) above the background; below it, too, where a good part of them lies there.
+
+    Args:
+        image: (rows, columns, slices), any units.
+    """
     background = commonest_edge_value(image)
     span = float(np.percentile(image[::2, ::2], 99) - background)
     # A hundredth of the range: ringing of interpolation stays below it, tissue above.

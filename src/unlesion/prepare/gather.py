@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import re
 import shutil
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Executor, Future, wait
@@ -19,7 +18,7 @@ from unlesion.errors import BadInput, UnlesionError
 from unlesion.files import cannot_write, whole_folder, write_json
 from unlesion.prepare.item import FACTS, Failure, Item, fingerprint, knows_all, make_item, read_item
 from unlesion.prepare.recipe import Recipe
-from unlesion.prepare.store import FORMAT, INDEX, VERSION, PreparedStore
+from unlesion.prepare.store import DATA, FORMAT, INDEX, VERSION, PreparedStore
 from unlesion.scans.cohort import Cohort
 from unlesion.scans.entry import Entry
 from unlesion.scans.prints import prints_of
@@ -208,7 +207,7 @@ def _fetch(out: Path, mark: str, old: PreparedStore | None, known: dict[str, int
 
 def _is_ours(folder: Path) -> bool:
     """Whether a folder can only be the arrays of a store: anybody may have folders called data-something."""
-    if not re.fullmatch(r"data-[0-9a-f]{16}", folder.name) or not folder.is_dir():
+    if not DATA.fullmatch(folder.name) or not folder.is_dir():
         return False
     return {file.name for file in folder.iterdir()} <= {f"{name}.npy" for name in ARRAYS}
 

@@ -79,9 +79,9 @@ def fingerprint(entry: Entry, recipe: Recipe) -> str:
     for path in entry.files:
         try:
             state = path.stat()
-            files.append([*path.parts[-2:], state.st_size, state.st_mtime_ns])
+            files.append([path.name, state.st_size, state.st_mtime_ns])
         except OSError:
-            files.append([*path.parts[-2:], -1, -1])
+            files.append([path.name, -1, -1])
     # The same file may turn from a mask into a roi.
     files.append(
         [len(entry.paths), entry.mask_path is not None, entry.roi_path is not None, len(entry.twin_paths)]

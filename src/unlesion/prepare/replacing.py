@@ -7,7 +7,7 @@ from pathlib import Path
 from unlesion.errors import BadInput
 from unlesion.prepare.item import fingerprint
 from unlesion.prepare.recipe import Recipe
-from unlesion.prepare.store import INDEX, PreparedStore
+from unlesion.prepare.store import DATA, INDEX, PreparedStore
 from unlesion.scans.cohort import Cohort
 
 
@@ -62,4 +62,4 @@ def refuse_other_store(out: Path, cohort: Cohort, recipe: Recipe) -> None:
 
 def _may_be_ours(name: str) -> bool:
     """Whether preparing may have left it: what waits, arrays without an index yet, the log."""
-    return name.startswith((".", "data-")) or name == "unlesion.log"
+    return name.startswith(".") or DATA.fullmatch(name) is not None or name == "unlesion.log"

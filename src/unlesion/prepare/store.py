@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,8 @@ from unlesion.prepare.recipe import Recipe
 INDEX = "index.json"
 FORMAT = "unlesion prepared store"
 VERSION = 1
+# The folder of its arrays; the index names it.
+DATA = re.compile(r"data-[0-9a-f]{16}")
 ARRAYS = ("images", "roi", "lesions", "positions", "slice_scan")
 
 

@@ -109,6 +109,7 @@ def detection_files(folder: Path) -> dict[str, Any]:
         inside = folder / (row.get("key") or "") / "detection.json"
         if row.get("key") and not row.get("problem") and inside.exists():
             said = read_json(inside)
+            said = said if isinstance(said, dict) else {}
             first = first or said
             runs[str(said.get("run") or "")] = None
     run_name = str(first.get("run") or "")

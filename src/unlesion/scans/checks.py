@@ -110,7 +110,13 @@ def reason(error: BaseException) -> str:
 
 
 def corner_distance(affine: NDArray[np.float64], other: NDArray[np.float64], shape: Sequence[int]) -> float:
-    """Largest distance in mm between the same corner voxels of two grids of one shape, by their affines."""
+    """Largest distance in mm between the same corner voxels of two grids of one shape.
+
+    Args:
+        affine: 4 x 4, index to world millimetres.
+        other: the same, of the other grid.
+        shape: numbers of voxels along the axes of the affines; a missing third is 1.
+    """
     ends = [(0, size - 1) for size in (*shape, 1, 1)[:3]]
     corners = np.array([(r, c, s, 1) for r in ends[0] for c in ends[1] for s in ends[2]], dtype=float).T
     moved = (affine - other) @ corners

@@ -14,8 +14,11 @@ def content_of(path: Path) -> int | str:
     Of `.gz` it is the checksum and length of what it holds, of PNG the header and the checksum of its pixels,
     of anything else the length in bytes. The checksums are those of the formats (RFC 1952, RFC 1950).
 
+    Args:
+        path: any file, or a folder, of which it is the length that the system gives.
+
     Returns:
-        -1 where there is no file.
+        Hexadecimal digits, or the length in bytes; -1 where there is no file.
     """
     name = path.name.lower()
     try:

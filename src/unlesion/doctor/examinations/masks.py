@@ -69,8 +69,8 @@ class Masks(Measured):
                 of=len(healthy),
             )
         # In a store a small lesion may have vanished between its pixels; it knows of it.
-        unmarked = [pair for pair in anomalous if not pair[0].entry.is_marked()]
-        empty = keys_where(unmarked, lambda m: m.voxels == 0)
+        unseen = [pair for pair in anomalous if pair[1].voxels == 0]
+        empty = tuple(one.key for one, _ in unseen if not one.entry.is_marked())
         if empty:
             yield Finding(
                 code="mask.empty",

@@ -42,11 +42,15 @@ def files_below(folder: Path) -> list[Path]:
     found: list[Path] = []
     seen = {os.path.realpath(folder)}
     for place, folders, names in os.walk(folder, onerror=_raise, followlinks=True):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        # A folder that two links lead to is one; a link to a folder above would never end.
-        where = {name: os.path.realpath(os.path.join(place, name)) for name in folders}
-        folders[:] = [name for name in folders if where[name] not in seen]
-        seen.update(where.values())
+        shown = [name for name in folders if not name.startswith(".")]
+        # A folder that links lead to as well is one, by its own name; a link to a folder above would never end.
+        kept = []
+        for name in sorted(shown, key=lambda name: (os.path.islink(os.path.join(place, name)), name)):
+            target = os.path.realpath(os.path.join(place, name))
+            if target not in seen:
+                seen.add(target)
+                kept.append(name)
+        folders[:] = sorted(kept)
         found += [Path(place) / name for name in names if not name.startswith(".")]
     return sorted(found)
 
