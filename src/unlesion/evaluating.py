@@ -74,7 +74,7 @@ def evaluate_detector(
     """
     if len(cohort) == 0:
         raise BadInput(f"{cohort.name}: no scans in split {split!r}; choose another --split or --where")
-    device = _device(device)
+    device = resolved(device)
     native = detector.calibrations.get("native")
     doubts = doubts_about(
         cohort,
@@ -152,7 +152,8 @@ def _described(cohort: Cohort, split: str, options: Sequence[str]) -> dict[str, 
     return {**words, **({"options": shlex.join(options)} if options else {})}
 
 
-def _device(wanted: str) -> str:
+def resolved(wanted: str) -> str:
+    """The torch device of a word: "auto" is CUDA where there is any."""
     if wanted != "auto":
         return wanted
     import torch

@@ -13,6 +13,7 @@ from typing import Any
 from unlesion.benchmark.known import KnownResults
 from unlesion.benchmark.leaderboard import flatten, write_csv, write_markdown
 from unlesion.benchmark.plan import Cell, Plan, learns_alike, make_plan
+from unlesion.benchmark.same_scans import choose_scans, show_scans
 from unlesion.benchmark.spec import BenchSpec, CohortSpec, MethodSpec
 from unlesion.benchmark.versus import against, without
 from unlesion.detector import Detector
@@ -21,6 +22,8 @@ from unlesion.evaluating import evaluate_detector
 from unlesion.files import read_json, write_json
 from unlesion.prepare import PreparedStore, prepare_cohort
 from unlesion.progress import Bars, counted, silent
+from unlesion.report.bench_page import SAME_SCANS
+from unlesion.report.files import read_rows
 from unlesion.training import OtherTraining, cohort_options, is_finished, train
 
 # Beside a run and an evaluation: what they were made from.
@@ -132,6 +135,8 @@ class Bench:
             )
             # Written last: it also says that the evaluation is complete.
             write_json(evaluation / IDENTITY, plan.evaluation)
+        if not (evaluation / SAME_SCANS).exists():
+            self._show(detector, plan, evaluation)
         metrics = read_json(evaluation / "metrics.json")
         record = detector.record
         steps = record.get("steps")
@@ -146,6 +151,18 @@ class Bench:
             **flatten(metrics),
             "metrics": metrics,
         }
+
+    def _show(self, detector: Detector, plan: Plan, evaluation: Path) -> None:
+        """Keep pictures of the scans that the page shows of every method of the cohort."""
+        keys = choose_scans(read_rows(evaluation / "scans.csv"))
+        entries = {entry.key: entry for entry in plan.test}
+        try:
+            gallery = show_scans(detector, [entries[key] for key in keys], device=self.device)
+            gallery.save(evaluation / SAME_SCANS)
+        # Numbers are there: a picture that fails must not cost them.
+        except Exception as error:
+            self.tell(f"  without pictures: {type(error).__name__}: {error}")
+            _log.exception("%s: failure of pictures", evaluation)
 
     def _detector(self, cell: Cell, plan: Plan) -> Detector:
         """The cell's run: as it lies there, gone on with, or begun anew if it was made from something else.

@@ -1,4 +1,4 @@
-"""The page of a benchmark: a table and intervals per cohort."""
+"""The page of a benchmark: a table, intervals and the same scans through every method, per cohort."""
 
 from __future__ import annotations
 
@@ -8,11 +8,19 @@ from pathlib import Path
 from typing import Any
 
 from unlesion.report.bench_columns import RANKING, ranking_of, shows
+from unlesion.report.bench_pictures import pictures_of
 from unlesion.report.curves import intervals
 from unlesion.report.files import read_rows, real
+from unlesion.report.gallery import Gallery
 from unlesion.report.numbers import plain
-from unlesion.report.page import write_page
+from unlesion.report.page import Budget, write_page
 from unlesion.wording import count
+
+# Cohort, method, seed.
+Cell = tuple[str, str, str]
+
+# In the folder of an evaluation: the same scans for every method of a cohort.
+SAME_SCANS = "same_scans"
 
 # Column of leaderboard.csv, heading, words.
 COLUMNS = (
@@ -37,14 +45,22 @@ COLUMNS = (
 )
 
 
-def write_bench_page(path: Path, *, rows: Sequence[Mapping[str, str]], commands: Sequence[str] = ()) -> Path:
+def write_bench_page(
+    path: Path,
+    *,
+    rows: Sequence[Mapping[str, str]],
+    commands: Sequence[str] = (),
+    galleries: Mapping[Cell, Gallery] | None = None,
+) -> Path:
     """Write the page of a benchmark.
 
     Args:
         path: the HTML file.
         rows: of `leaderboard.csv`.
         commands: that made it.
+        galleries: by cohort, method and seed what was made of the same scans; rows without are named.
     """
+    budget = Budget()
     cohorts = list(dict.fromkeys(row.get("cohort") or "" for row in rows))
     failed = [row for row in rows if row.get("status") not in ("done", None)]
     return write_page(
@@ -54,7 +70,8 @@ def write_bench_page(path: Path, *, rows: Sequence[Mapping[str, str]], commands:
         subtitle=f"{count(len({row.get('method') for row in rows}), 'method')} · "
         f"{count(len(cohorts), 'cohort')} · {count(len({row.get('seed') for row in rows}), 'seed')}",
         tables=[
-            _cohort(name, [row for row in rows if (row.get("cohort") or "") == name]) for name in cohorts
+            _cohort(name, [row for row in rows if (row.get("cohort") or "") == name], galleries or {}, budget)
+            for name in cohorts
         ],
         meanings=[
             (name, words) for column, name, words in COLUMNS if any(shows(row, column) for row in rows)
@@ -68,10 +85,22 @@ def bench_files(folder: Path) -> dict[str, Any]:
     """What `write_bench_page` needs, as found in the output of `bench`."""
     words = folder / "leaderboard.md"
     made = re.search(r"Made by `([^`\n]+)`", words.read_text(encoding="utf-8")) if words.exists() else None
-    return {"rows": read_rows(folder / "leaderboard.csv"), "commands": [made.group(1)] if made else []}
+    rows = read_rows(folder / "leaderboard.csv")
+    galleries = {}
+    for cohort, method, seed in map(_cell_of, rows):
+        shown = folder / "evaluations" / cohort / f"{method}-seed{seed}" / SAME_SCANS
+        if (shown / "gallery.json").exists():
+            galleries[cohort, method, seed] = Gallery.load(shown)
+    return {"rows": rows, "commands": [made.group(1)] if made else [], "galleries": galleries}
 
 
-def _cohort(name: str, rows: Sequence[Mapping[str, str]]) -> dict[str, Any]:
+def _cell_of(row: Mapping[str, str]) -> Cell:
+    return row.get("cohort") or "", row.get("method") or "", row.get("seed") or ""
+
+
+def _cohort(
+    name: str, rows: Sequence[Mapping[str, str]], galleries: Mapping[Cell, Gallery], budget: Budget
+) -> dict[str, Any]:
     done = [row for row in rows if row.get("status") in ("done", None)]
     ranking = ranking_of(done)
     done.sort(
@@ -109,6 +138,7 @@ def _cohort(name: str, rows: Sequence[Mapping[str, str]]) -> dict[str, Any]:
             reference=reference,
             reference_label="guessing",
         ),
+        "pictures": pictures_of([(_name(row), galleries.get(_cell_of(row))) for row in done], budget),
         "words": "Sorted by "
         + RANKING[ranking]
         + ", with 95 % intervals by bootstrap over subjects; overlapping intervals do not mean that two "

@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from unlesion.evaluation.fidelity import Units
+from unlesion.evaluation.scan import EvaluatedScan
 from unlesion.report.gallery import GalleryCase, Kind
 from unlesion.report.slices import crop_box
 from unlesion.report.tiles import SIDE, shrink, tile_size
@@ -82,3 +84,48 @@ def cut_case(
         sides=sides,
         facts={**(facts or {}), **where},
     )
+
+
+def cut_scan(
+    scan: EvaluatedScan,
+    *,
+    kind: Kind,
+    at: int,
+    threshold: float,
+    facts: Mapping[str, str] | None = None,
+) -> GalleryCase:
+    """One slice of a measured scan and its native map; the scan must come with its image.
+
+    Args:
+        scan: as measured, on its own grid.
+        kind: why it is shown.
+        at: number of the slice.
+        threshold: map value that becomes 1.
+        facts: printed beside the case.
+    """
+    if scan.image is None:
+        raise ValueError(f"{scan.key}: came without its image")
+    return cut_case(
+        key=scan.key,
+        kind=kind,
+        at=at,
+        image=scan.image,
+        anomaly=scan.maps["native"][0],
+        roi=scan.roi,
+        window=window_of(scan),
+        threshold=threshold,
+        healthy=scan.healthy,
+        lesions=scan.lesions,
+        spacing=scan.spacing or (1.0, 1.0, 1.0),
+        sides=scan.sides,
+        facts=facts,
+    )
+
+
+def window_of(scan: EvaluatedScan) -> tuple[float, float]:
+    """Grey values drawn black and white: the recipe's, so that they do not depend on the scan's own lesions."""
+    if scan.image is None:
+        raise ValueError(f"{scan.key}: came without its image")
+    units = scan.units or Units.of(scan.image, scan.roi)
+    low = float(np.ravel(units.offset)[0])
+    return low, low + float(np.ravel(units.scale)[0])

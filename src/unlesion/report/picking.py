@@ -11,10 +11,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from unlesion.evaluation.fidelity import Units
 from unlesion.evaluation.scan import EvaluatedScan
 from unlesion.modality import condition_name
-from unlesion.report.cutting import cut_case
+from unlesion.report.cutting import cut_case, window_of
 from unlesion.report.gallery import Gallery, GalleryCase, Kind, as_kind
 from unlesion.report.numbers import percent
 from unlesion.report.slices import choose_slice
@@ -179,15 +178,13 @@ class GalleryBuilder:
             )
         elif not self.calibrated:
             found = scan.predicted
-        units = scan.units or Units.of(scan.image, scan.roi)
-        low = float(np.ravel(units.offset)[0])
         self.add(
             key=scan.key,
             label=scan.label,
             image=scan.image,
             anomaly=anomaly,
             roi=scan.roi,
-            window=(low, low + float(np.ravel(units.scale)[0])),
+            window=window_of(scan),
             healthy=scan.healthy,
             lesions=scan.lesions,
             found=found,
