@@ -46,3 +46,13 @@ def test_what_was_done_before_tells_nothing_of_the_time_left(
             advance(1, total=4000)
     # 100 seconds for 500 steps, 1500 are left.
     assert "62 %" in (said := capsys.readouterr().err.splitlines()[-1]) and "5:00 left" in said
+
+
+def test_names_with_brackets_are_shown_as_they_are(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """They were read as markup: "[a]" vanished, and "[/" ended the work."""
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True, raising=False)
+    with progress._terminal("scan[a] [/b]", 1) as advance:
+        advance(note="sub[1]/[/x]")
+    assert "scan[a] [/b]" in capsys.readouterr().err

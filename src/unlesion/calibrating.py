@@ -17,7 +17,7 @@ from unlesion.prepare import marks_lesion
 from unlesion.progress import Bars, silent
 from unlesion.scans import Cohort, Entry
 from unlesion.scans.mask_labels import marked_but_healthy
-from unlesion.scoring import ScoringConfig, make_scorer
+from unlesion.scoring import COMMON, ScoringConfig, make_scorer
 from unlesion.settings import merged, nested, validated
 from unlesion.sweep import Failures, sweep
 
@@ -46,7 +46,13 @@ def with_scoring(detector: Detector, over: Mapping[str, Any]) -> Detector:
                     f"--set scoring.{name}: the mean and SD of healthy training scans hang on it; train with it"
                 )
         scorer.load_state_dict(old.state_dict())
-    return replace(detector, scorers={**detector.scorers, "native": scorer}, calibrations={})
+    scorers = {**detector.scorers, "native": scorer}
+    if "shared" in scorers:
+        # As in training: post-processing and pooling are common to both.
+        common = {name: values[name] for name in COMMON if name in nested(over)}
+        shared = merged(scorers["shared"].config.model_dump(mode="json"), common)
+        scorers["shared"] = make_scorer(validated(ScoringConfig, shared, what="scoring"))
+    return replace(detector, scorers=scorers, calibrations={})
 
 
 def calibrate_detector(

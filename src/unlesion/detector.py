@@ -148,6 +148,8 @@ class Detector:
         on_slices = scorer.map(evidence)
         score = scorer.scan_score(on_slices, prepared.roi, latent=evidence.latent)
         anomaly = prepared.restore(on_slices)
+        if not (np.isfinite(anomaly).all() and np.isfinite(score)):
+            raise ValueError("the map or its score holds values that are not finite")
         healthy = None if evidence.healthy is None else prepared.restore_healthy(evidence.healthy)
         warnings = [*scan.warnings, *prepared.warnings]
         if self.profile is not None:
@@ -160,17 +162,20 @@ class Detector:
                 "p-value; use `unlesion calibrate`"
             )
         else:
+            if alpha is not None:
+                calibration.check_alpha(alpha)
             # A scan is held against healthy ones of its own modality, where the run knows several.
             warnings += [words] if (words := calibration.unlike(scan.modality)) else []
             calibration = calibration.of(scan.modality)
             threshold = calibration.thresholds[rate]
             p_value = calibration.p_value(score)
-            alpha, supported = self._alpha(calibration, alpha)
-            if supported:
-                flagged = p_value <= alpha
+            wanted = DEFAULT_ALPHA if alpha is None else alpha
+            # A modality may have fewer healthy subjects than all together, which were asked above.
+            alpha = wanted if calibration.supports(wanted) else None
+            if alpha is None:
+                warnings.append(calibration.why_not(wanted))
             else:
-                warnings.append(calibration.why_not(DEFAULT_ALPHA))
-                alpha = None
+                flagged = p_value <= alpha
         roi = roi_of(scan, prepared)
         # The threshold is one of the roi's voxels, so it says nothing about those outside.
         lesions = np.zeros(anomaly.shape, bool) if threshold is None else (anomaly > threshold) & roi
@@ -230,12 +235,6 @@ class Detector:
             raise BadInput(
                 f"{key}: has {count(channels, 'channel')} but the run was trained on {trained}; use --channels"
             )
-
-    def _alpha(self, calibration: Calibration, alpha: float | None) -> tuple[float, bool]:
-        if alpha is None:
-            return DEFAULT_ALPHA, calibration.smallest_p <= DEFAULT_ALPHA
-        calibration.check_alpha(alpha)
-        return alpha, True
 
     def save(self, run: Path) -> None:
         """Write `detector.json`, `weights.safetensors` and `card.md` into the folder `run`."""

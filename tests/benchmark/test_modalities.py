@@ -55,7 +55,7 @@ def test_rows_are_compared_within_modalities(measured: Path) -> None:
     difference = float(rows["atlas"]["image_auroc_within"]) - float(rows["intensity"]["image_auroc_within"])
     assert float(rows["atlas"]["versus_reference"]) == pytest.approx(difference)
     table = (measured / "out" / "leaderboard.md").read_text()
-    assert f"| {WITHIN} |" in table and f"{WITHIN} minus reference (paired)" in table
+    assert f"| {WITHIN} |" in table and f"{WITHIN} minus intensity (paired)" in table
     assert "| image AUROC |" not in table
     page = (measured / "out" / "report.html").read_text()
     assert f"Sorted by {WITHIN}" in page

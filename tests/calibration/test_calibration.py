@@ -213,3 +213,9 @@ def test_where_nearly_all_healthy_voxels_are_0_pictures_take_the_next_stricter_t
         builder.add(subject, values, np.ones(values.shape, bool), 0.5)
     drawn = builder.finish().drawn_at(0.01)
     assert drawn is not None and drawn[0] > 0.05 and drawn[1] < 0.01
+
+
+def test_a_score_that_is_no_number_has_no_p_value() -> None:
+    """It had the smallest one."""
+    with pytest.raises(ValueError, match="not a number"):
+        calibration_of((1.0,), (2.0,), (3.0,)).p_value(float("nan"))

@@ -241,3 +241,35 @@ def test_what_is_outlined_is_what_was_measured() -> None:
     builder.look(scan, {"dice": 0.0})
     (case, *_) = builder.finish().of("miss")
     assert case.facts["lesion found"].startswith("0") and not case.found.any()
+
+
+def test_scores_do_not_rank_among_dice() -> None:
+    """Scans that nobody marked stood as "found best" before those whose lesions were found whole."""
+    builder = GalleryBuilder(threshold=1.0, each=2)
+    for n in range(4):
+        add(builder, f"ill{n}", dice=n / 4, score=0.1)
+        add(builder, f"unmarked{n}", marked=False, score=50.0 + n)
+    found = builder.finish()
+    assert found.of("best") and found.of("miss")
+    assert not any(case.key.startswith("unmarked") for case in found.cases)
+
+
+def test_scans_with_an_empty_mask_have_no_dice() -> None:
+    builder = GalleryBuilder(threshold=1.0)
+    empty = np.zeros(SHAPE, bool)
+    image = np.ones((2, *SHAPE), np.float32)
+    builder.add(
+        key="a",
+        label="anomalous",
+        image=image,
+        anomaly=np.ones(SHAPE, np.float32),
+        roi=~empty,
+        window=(0.0, 1.0),
+        lesions=empty,
+        score=2.0,
+        modality=("T1", "FLAIR"),
+    )
+    case = builder.finish().cases[0]
+    assert "Dice" not in case.facts and case.facts["score"] == "2"
+    # Only the first of several channels is drawn, and it says which.
+    assert case.channel == "T1"

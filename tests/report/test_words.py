@@ -18,9 +18,13 @@ from unlesion.report.words import (
 @pytest.mark.parametrize(
     ("p", "subjects", "words"),
     [
-        (1 / 50, 49, "at most 1 healthy subject in 50 looks this unusual (none of the 49 compared did)"),
-        (2 / 50, 49, "at most 1 healthy subject in 25 looks this unusual (compared with 49)"),
-        (0.02, None, "at most 1 healthy subject in 50 looks this unusual"),
+        (
+            1 / 50,
+            49,
+            "about 1 healthy subject in 50 looks at least this unusual (none of the 49 compared did)",
+        ),
+        (2 / 50, 49, "about 1 healthy subject in 25 looks at least this unusual (compared with 49)"),
+        (0.02, None, "about 1 healthy subject in 50 looks at least this unusual"),
         (0.5, 1, "more unusual than the one healthy subject compared with"),
         (1 / 3, 2, "more unusual than each of the 2 healthy subjects compared with"),
         (1.0, 20, "not unusual: nearly all healthy subjects look at least this unusual (compared with 20)"),
@@ -95,14 +99,22 @@ def test_numbers_are_read_bare_or_wrapped() -> None:
     assert value_of({"n": {"scans": {"value": None}}}, "n.scans") is None
     assert value_of({"n": 3}, "n.scans") is None
     assert number({"a": {"value": None, "ci": None}}, "a") == "–"
-    assert [plain(v) for v in (0.0, 0.12345, 12.345, 123.45, 12345.0, float("nan"))] == [
-        "0",
-        "0.123",
-        "12.35",
-        "123.5",
-        "1.23e+04",
-        "–",
-    ]
+    written = {
+        0.0: "0",
+        0.12345: "0.123",
+        12.345: "12.35",
+        123.45: "123.5",
+        999.97: "1\u202f000",
+        12345.0: "12\u202f345",
+        -1234567.0: "-1.23e+06",
+        # Twice guessing must not read as guessing.
+        0.0023: "0.0023",
+        0.0011: "0.0011",
+        0.0006: "0.0006",
+        0.000023: "2.3e-05",
+    }
+    assert {value: plain(value) for value in written} == written
+    assert plain(float("nan")) == "–"
     assert percent(0.0131) == "1.3\u00a0%"
 
 

@@ -62,11 +62,16 @@ def test_of_gzip_it_hangs_on_what_is_packed(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["a.png", "a.nii.gz", "a.nii", "a.dcm"])
-def test_of_anything_else_it_is_the_length(tmp_path, name):
+def test_of_anything_else_it_is_of_the_bytes(tmp_path, name):
     path = tmp_path / name
     assert content_of(path) == -1
     path.write_bytes(b"no such format" * 3)
-    assert content_of(path) == 42
+    before = content_of(path)
+    assert isinstance(before, str)
+    path.write_bytes(b"no such Format" * 3)
+    assert content_of(path) != before
+    path.write_bytes(b"no such format" * 4)
+    assert content_of(path) != before
     path.write_bytes(b"")
     assert content_of(path) == 0
 
@@ -77,4 +82,20 @@ def test_half_a_picture_is_no_picture(tmp_path):
     whole = path.read_bytes()
     for end in (9, 20, 60, len(whole) - 5):
         path.write_bytes(whole[:end])
-        assert content_of(path) == end
+        told = content_of(path)
+        path.write_bytes(whole[: end - 1] + b"?")
+        assert content_of(path) != told
+
+
+def test_of_a_large_file_pieces_are_read(tmp_path):
+    path = tmp_path / "a.nii"
+    data = bytearray(np.random.default_rng(0).bytes(4 * 2**20))
+    path.write_bytes(data)
+    first = content_of(path)
+    assert content_of(path) == first
+    for place in (0, len(data) - 1):
+        changed = data.copy()
+        changed[place] ^= 1
+        path.write_bytes(changed)
+        assert content_of(path) != first
+    assert content_of(tmp_path) == 0

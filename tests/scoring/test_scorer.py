@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from tests.scoring.fakes import evidence
-from unlesion.scoring import PostConfig, Scorer, ScoringConfig, make_scorer, pool_map
+from unlesion.scoring import PostConfig, ScanEvidence, Scorer, ScoringConfig, make_scorer, pool_map
 
 PLAIN = PostConfig(median_mm=0, median_volume_mm=0)
 
@@ -109,3 +109,26 @@ def test_plain_scoring_reads_no_healthy_evidence() -> None:
         yield
 
     make_scorer(ScoringConfig()).fit(never())
+
+
+def test_less_than_usual_of_a_distance_is_not_unusual() -> None:
+    """Of a method's own map without values below 0, voxels that were less unusual than in healthy scans counted as anomalous."""
+    config = ScoringConfig(rule="map:kl", standardise=True, post=PLAIN)
+
+    def seen(value: float) -> ScanEvidence:
+        own = np.full((1, 4, 4), value, np.float32)
+        return evidence(np.ones((1, 1, 4, 4)), maps={"kl": own}, positions=np.array([0.5], np.float32))
+
+    scorer = make_scorer(config).fit([seen(value) for value in (0.4, 0.5, 0.6)])
+    usual, less, more = (float(scorer.map(seen(value)).mean()) for value in (0.5, 0.0, 1.0))
+    assert less == 0.0 <= usual < more
+    # A map with values below 0 keeps both signs, and what was learnt says which it is.
+    both = make_scorer(config).fit([seen(value) for value in (-0.5, 0.5)])
+    assert float(both.map(seen(-2.0)).mean()) > 0
+    again = make_scorer(config)
+    again.load_state_dict(scorer.state_dict())
+    assert float(again.map(seen(0.0)).mean()) == 0.0
+    # Runs from before were calibrated with both signs.
+    older = make_scorer(config)
+    older.load_state_dict({name: value for name, value in scorer.state_dict().items() if name != "signed"})
+    assert float(older.map(seen(0.0)).mean()) > 0

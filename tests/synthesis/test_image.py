@@ -14,6 +14,7 @@ from unlesion.synthesis import (
     ellipsoid,
     limit_resolution,
     random_axes,
+    retexture,
     rician,
     soften,
 )
@@ -84,3 +85,33 @@ def test_bias_is_positive_and_smooth_and_resolution_keeps_the_sum() -> None:
     seen = limit_resolution(point, (2.0, 2.0, 6.0), SPACE.spacing)
     assert seen.sum() == pytest.approx(1.0, rel=1e-4)
     assert seen[16, 16, 18] > seen[18, 16, 16]
+
+
+def test_the_centre_of_an_ellipsoid_is_inside() -> None:
+    """It had distance 0, and so a hole where the centre fell on a voxel."""
+    space = Space(extent=(8.0, 8.0, 8.0), spacing=1.0, corner=(0.5, 0.5, 0.5))
+    assert 4.0 in space.axes()[0]
+    distance = ellipsoid(space, np.array([4.0, 4.0, 4.0]), np.array([3.0, 2.0, 4.0]), np.eye(3))
+    centre = tuple(int(np.argmin(np.abs(axis.ravel() - 4.0))) for axis in space.axes())
+    assert distance[centre] == pytest.approx(-2.0)
+    assert (distance[tuple(slice(place - 1, place + 2) for place in centre)] < 0).all()
+
+
+def test_smoother_texture_keeps_to_millimetres_on_every_axis() -> None:
+    """In thick slices the local mean reached through several of them."""
+    values = np.ones((21, 21, 5), np.float32)
+    values[:, :, 2] = 2.0
+    here = np.zeros_like(values)
+    here[10, 10, :] = 1.0
+    nothing = np.zeros_like(values)
+    thin, thick = (
+        retexture(values, here, -1.0, texture=nothing, amplitude=0.0, spacing=spacing)
+        for spacing in ((1.0, 1.0, 1.0), (1.0, 1.0, 30.0))
+    )
+    # Slices 30 mm apart know nothing of each other.
+    np.testing.assert_allclose(thick[10, 10], values[10, 10], atol=1e-4)
+    assert np.ptp(thin[10, 10]) < 0.5
+    np.testing.assert_array_equal(
+        retexture(values, here, -1.0, texture=nothing, amplitude=0.0, spacing=2.0),
+        retexture(values, here, -1.0, texture=nothing, amplitude=0.0, spacing=(2.0, 2.0, 2.0)),
+    )

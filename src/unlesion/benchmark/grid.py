@@ -24,7 +24,7 @@ from unlesion.prepare import PreparedStore, prepare_cohort
 from unlesion.progress import Bars, counted, silent
 from unlesion.report.bench_page import SAME_SCANS
 from unlesion.report.files import read_rows
-from unlesion.training import OtherTraining, cohort_options, is_finished, train
+from unlesion.training import OtherScans, OtherTraining, cohort_options, is_finished, train
 
 # Beside a run and an evaluation: what they were made from.
 IDENTITY = "identity.json"
@@ -44,6 +44,7 @@ class Bench:
         bars: shows progress.
         device: where networks run.
         tell: told what is going on.
+        warn: told what is doubtful or went wrong; by default `tell`.
         command: the command line, printed above the leaderboard.
     """
 
@@ -58,10 +59,13 @@ class Bench:
         bars: Bars = silent,
         device: str = "auto",
         tell: Callable[[str], None] = lambda message: None,
+        warn: Callable[[str], None] | None = None,
         command: str = "",
     ) -> None:
         self.spec, self.folder, self.out, self.known = spec, folder, out, known
         self.executor, self.bars, self.device, self.tell, self.command = executor, bars, device, tell, command
+        self.warn = tell if warn is None else warn
+        self._warned: set[str] = set()
         # Cohort and seed -> the reference's evaluation, or why there is none to compare with.
         self._references: dict[tuple[str, int], Path | str] = {}
 
@@ -98,12 +102,20 @@ class Bench:
     def _row(self, cell: Cell) -> dict[str, Any]:
         try:
             plan = make_plan(self.spec, cell, folder=self.folder)
+            self._warn_of(plan)
             row = self.known.find(plan.row)
             if row is None:
                 row = self._measure(cell, plan)
-                self.known.keep(plan.row, {**row, "identity": plan.row}, evaluation=self._evaluation(cell))
+                # What rests on fewer scans than there are would be taken for the whole for good.
+                if not row["left_out"]:
+                    self.known.keep(
+                        plan.row, {**row, "identity": plan.row}, evaluation=self._evaluation(cell)
+                    )
             else:
                 self.tell("  known already: " + str(self.known.path(plan.row)))
+                if not _is_of(self._evaluation(cell), plan.evaluation):
+                    # Pictures of something else must not stand beside these numbers.
+                    shutil.rmtree(self._evaluation(cell) / SAME_SCANS, ignore_errors=True)
                 # A row may be older than some columns whose metrics it has.
                 row = {**row, **flatten(row.get("metrics") or {})}
             return {**row, **self._versus(cell, plan)}
@@ -111,7 +123,7 @@ class Bench:
         except Exception as error:
             ours = not isinstance(error, BadInput)
             message = str(error) if isinstance(error, UnlesionError) else f"{type(error).__name__}: {error}"
-            self.tell(f"  failed: {message}")
+            self.warn(f"{cell.folder}: failed: {message}")
             if ours:
                 _log.exception("%s: failure", cell.folder)
             if cell.label == self.spec.reference:
@@ -121,9 +133,10 @@ class Bench:
     def _measure(self, cell: Cell, plan: Plan) -> dict[str, Any]:
         detector = self._detector(cell, plan)
         evaluation = self._evaluation(cell)
+        left_out = 0
         if not _is_of(evaluation, plan.evaluation):
             shutil.rmtree(evaluation, ignore_errors=True)
-            evaluate_detector(
+            _, left_out = evaluate_detector(
                 detector,
                 plan.test,
                 evaluation,
@@ -131,10 +144,11 @@ class Bench:
                 executor=self.executor,
                 bars=self.bars,
                 device=self.device,
-                warn=self.tell,
+                warn=self.warn,
             )
-            # Written last: it also says that the evaluation is complete.
-            write_json(evaluation / IDENTITY, plan.evaluation)
+            # Written last: it also says that the evaluation is complete, which one with scans left out is not.
+            if not left_out:
+                write_json(evaluation / IDENTITY, plan.evaluation)
         if not (evaluation / SAME_SCANS).exists():
             self._show(detector, plan, evaluation)
         metrics = read_json(evaluation / "metrics.json")
@@ -147,6 +161,7 @@ class Bench:
             "steps": sum(steps.values()) if steps else None,
             "train_minutes": round(record.get("fit_seconds", 0.0) / 60.0, 2),
             "images_per_second": record.get("images_per_second"),
+            "left_out": left_out,
             "repeat": record.get("repeat"),
             **flatten(metrics),
             "metrics": metrics,
@@ -161,7 +176,7 @@ class Bench:
             gallery.save(evaluation / SAME_SCANS)
         # Numbers are there: a picture that fails must not cost them.
         except Exception as error:
-            self.tell(f"  without pictures: {type(error).__name__}: {error}")
+            self.warn(f"{evaluation}: without pictures: {type(error).__name__}: {error}")
             _log.exception("%s: failure of pictures", evaluation)
 
     def _detector(self, cell: Cell, plan: Plan) -> Detector:
@@ -186,10 +201,17 @@ class Bench:
             self.tell(f"  learnt already, by {weights.name}")
             try:
                 return self._train(cell, plan, run, weights)
-            except OtherTraining as error:
+            except (OtherTraining, OtherScans) as error:
                 # Such as scans that changed since.
                 self.tell(f"  learnt anew: {error}")
-        return self._train(cell, plan, run, None)
+        try:
+            return self._train(cell, plan, run, None)
+        except OtherScans as error:
+            # An interrupted training that cannot go on: files were copied anew, or one that failed can be read now.
+            self.tell(f"  begun anew: {error}")
+            shutil.rmtree(run)
+            write_json(run / IDENTITY, plan.run)
+            return self._train(cell, plan, run, None)
 
     def _train(self, cell: Cell, plan: Plan, run: Path, weights: Path | None) -> Detector:
         budget = self.spec.budget_of(cell.method)
@@ -210,6 +232,7 @@ class Bench:
             bars=self.bars,
             device=self.device,
             tell=self.tell,
+            warn=self.warn,
             source_words=[
                 cell.cohort.path,
                 *cohort_options(
@@ -238,8 +261,15 @@ class Bench:
                 healthy, plan.recipe, out, executor=self.executor, progress=progress
             )
         for failure in failures:
-            self.tell(f"  left out: {failure.message}")
+            self.warn(f"left out: {failure.message}")
         return store
+
+    def _warn_of(self, plan: Plan) -> None:
+        """Say once what was noticed on opening the cohorts."""
+        for words in (*plan.learn.warnings, *plan.test.warnings):
+            if words not in self._warned:
+                self._warned.add(words)
+                self.warn(words)
 
     def _learnt(self, cohort: CohortSpec) -> CohortSpec:
         """The first cohort that learns from the same: whose run and store are used."""
@@ -250,7 +280,8 @@ class Bench:
         if self.spec.reference is None:
             return {}
         mine = self._evaluation(cell)
-        found = mine if _is_of(mine, plan.evaluation) else self.known.evidence(plan.row)
+        # What is kept first: it is what the row's own numbers are of.
+        found = self.known.evidence(plan.row) or (mine if _is_of(mine, plan.evaluation) else None)
         where = cell.cohort.name, cell.seed
         if cell.label == self.spec.reference:
             lost = "the reference row is known but its histograms were not kept"
@@ -263,7 +294,7 @@ class Bench:
             return without(reference)
         if found is None:
             return without("the row is known but its histograms were not kept")
-        return against(reference, found)
+        return {**against(reference, found), "versus_label": self.spec.reference}
 
     def _evaluation(self, cell: Cell) -> Path:
         return self.out / "evaluations" / cell.folder

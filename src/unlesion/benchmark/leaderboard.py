@@ -33,8 +33,16 @@ METRICS = {
 }
 
 FIRST = ("cohort", "method", "preset", "seed", "status", "sign", "steps", "train_minutes")
-VERSUS = ("versus_metric", "versus_reference", "versus_lo", "versus_hi", "versus_p", "versus_note")
-LAST = (*VERSUS, "repeat", "problem")
+VERSUS = (
+    "versus_metric",
+    "versus_label",
+    "versus_reference",
+    "versus_lo",
+    "versus_hi",
+    "versus_p",
+    "versus_note",
+)
+LAST = (*VERSUS, "left_out", "repeat", "problem")
 
 
 def write_csv(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
@@ -81,7 +89,8 @@ def markdown(rows: Sequence[Mapping[str, Any]], *, command: str) -> str:
         columns = [name for name in shown if any(shows(row, name) for row in mine)]
         versus = list(dict.fromkeys(row["versus_metric"] for row in mine if row.get("versus_metric")))
         heads = ["method", "preset", "seed", "steps", "sign", *(shown[name] for name in columns)]
-        heads += [f"{' or '.join(versus)} minus reference (paired)"] if versus else []
+        label = next((row["versus_label"] for row in mine if row.get("versus_label")), "reference")
+        heads += [f"{' or '.join(versus)} minus {label} (paired)"] if versus else []
         parts.append(f"## {cohort}\n")
         parts.append("| " + " | ".join(heads) + " |")
         parts.append("|" + "---|" * len(heads))

@@ -57,7 +57,8 @@ class Plan:
         recipe: how scans are prepared.
         settings: as `train` takes them.
         run: identity of the run: complete settings, so that a changed default makes another one. It does
-            not depend on what is tested on.
+            not depend on what is tested on, but for files of one manifest: the digest of what is learnt from is that of all
+            rows that are chosen there, those of the test among them.
         evaluation: identity of the evaluation: the run's, and what is tested on.
         row: identity of the row: the evaluation's, and how the leaderboard calls it.
     """
@@ -88,6 +89,9 @@ def make_plan(spec: BenchSpec, cell: Cell, *, folder: Path) -> Plan:
     fixed = preset_settings(method, cell.method.preset)
     size, batch = int(fixed.pop("image_size")), int(fixed.pop("batch", 16))
     name = cell.cohort.recipe or choose_recipe(learn).name
+    if cell.cohort.recipe and (beside := resolve(cell.cohort.recipe, folder)).is_file():
+        # A file of one's own is relative to the spec, as all its paths are.
+        name = str(beside)
     recipe = load_recipe(name, settings["recipe"], preset_size=size)
     config = validated(method.Config, merged(fixed, nested(settings["method"])), what="method")
     training = validated(TrainingConfig, {"batch": batch, **nested(settings["training"])}, what="training")
@@ -105,6 +109,7 @@ def make_plan(spec: BenchSpec, cell: Cell, *, folder: Path) -> Plan:
         "recipe": recipe.digest,
         "learn": learn.digest,
         "seed": cell.seed,
+        **_scored(scoring),
         # A budget means nothing to a method that is fitted in closed form.
         "budget": spec.budget_of(cell.method)._asdict() if learns else None,
     }
@@ -120,6 +125,14 @@ def make_plan(spec: BenchSpec, cell: Cell, *, folder: Path) -> Plan:
     )
 
 
+def _scored(scoring: ScoringConfig) -> dict[str, int]:
+    """The version of the scoring's code, where rows of an earlier one would differ.
+
+    2: of a method's own map without values below 0, read against healthy scans, only what is more than usual counts.
+    """
+    return {"scored": 2} if scoring.standardise and "map:" in scoring.rule else {}
+
+
 def learns_alike(run: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
     """Whether two runs have the same weights, by their identities: scoring and settings of detection may differ.
 
@@ -131,7 +144,8 @@ def learns_alike(run: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
 
     def learning(identity: Mapping[str, Any]) -> dict[str, Any]:
         config = {name: value for name, value in identity["config"].items() if name not in at_detection}
-        return {**{name: value for name, value in identity.items() if name != "scoring"}, "config": config}
+        kept = {name: value for name, value in identity.items() if name not in ("scoring", "scored")}
+        return {**kept, "config": config}
 
     return learning(run) == learning(other)
 
@@ -150,7 +164,15 @@ def _cohorts(spec: CohortSpec, folder: Path) -> tuple[Cohort, Cohort]:
     if test_where is None:
         test_where = spec.where if spec.test_path is None else ()
     test = Cohort.open(test_path, root=test_root, where=test_where, channels=spec.channels)
-    return learn, test if spec.test_split == "all" else test.select(split=spec.test_split.split(","))
+    if spec.test_split == "all":
+        return learn, test
+    test = test.select(split=spec.test_split.split(","))
+    if len(test) == 0:
+        raise BadInput(
+            f"cohort {spec.name}: no scans in split {spec.test_split} to test on; give the manifest a column split, or choose "
+            'others with test_split ("all": every scan) or test_where'
+        )
+    return learn, test
 
 
 def _place(text: str, root: str | None, folder: Path) -> tuple[Path, Path | None]:

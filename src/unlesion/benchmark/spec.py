@@ -35,7 +35,7 @@ class MethodSpec(_Part):
     preset: str = "cpu"
     set: tuple[str, ...] = ()
     seeds: tuple[int, ...] | None = None
-    minutes: float | None = None
+    minutes: float | None = Field(None, gt=0)
     steps: int | str | None = None
 
 
@@ -98,8 +98,8 @@ class BenchSpec(_Part):
     methods: tuple[MethodSpec, ...] = Field(min_length=1)
     cohorts: tuple[CohortSpec, ...] = Field(min_length=1)
     seeds: tuple[int, ...] = (0,)
-    minutes: float | None = None
-    steps: int | None = None
+    minutes: float | None = Field(None, gt=0)
+    steps: int | None = Field(None, gt=0)
     reference: str | None = None
     set: tuple[str, ...] = ()
 

@@ -85,7 +85,12 @@ class Calibration:
         If the new scan is a healthy one of a new subject from the same population, P(p <= a) <= a for
         every a. Source: Lee, Barber, Willett, "Distribution-free inference with hierarchical data",
         2023 (hierarchical conformal prediction), with one scan of the new subject.
+
+        Raises:
+            ValueError: the score is not a number.
         """
+        if math.isnan(score):
+            raise ValueError("the scan score is not a number")
         shares = [sum(s >= score for s in group) / len(group) for group in self.scores]
         return (1.0 + math.fsum(shares)) / (self.n_subjects + 1)
 
@@ -109,9 +114,13 @@ class Calibration:
         """
         if not 0 < alpha < 1:
             raise BadInput(f"alpha {alpha:g}: must lie between 0 and 1, such as 0.05")
-        # 1/20 and 0.05 must meet, whatever their last binary digit.
-        if alpha < self.smallest_p * (1 - 1e-9):
+        if not self.supports(alpha):
             raise BadInput(self.why_not(alpha))
+
+    def supports(self, alpha: float) -> bool:
+        """Whether so many subjects allow a p-value as small as `alpha`."""
+        # 1/20 and 0.05 must meet, whatever their last binary digit.
+        return alpha >= self.smallest_p * (1 - 1e-9)
 
     def why_not(self, alpha: float) -> str:
         """In words: why no p-value can be as small as `alpha`, and what would help."""

@@ -41,6 +41,7 @@ def command(
             bars=console.bars,
             device=pick_device(device),
             tell=console.tell,
+            warn=console.warn,
             command=command_line(),
         ).run()
     from unlesion.report import build_report
@@ -53,3 +54,9 @@ def command(
         worst = min(failed, key=lambda row: int(row["exit_code"]))
         message = f"{len(failed)} of {count(len(rows), 'row')} failed: {worst['method']}: {worst['problem']}"
         raise (UnlesionError if worst["exit_code"] == UnlesionError.exit_code else BadInput)(message)
+    short = [row for row in rows if row.get("left_out")]
+    if short:
+        raise BadInput(
+            f"{count(len(short), 'row')} of {len(rows)} left out test scans that could not be used (named above): "
+            "mend or exclude them, then go on with --resume"
+        )

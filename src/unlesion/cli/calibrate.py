@@ -96,10 +96,11 @@ def command(
             failures=failures,
         )
     prints = prints_of(opened)
-    for words in (
+    doubts = [
         *_lost_and_new(before, calibrations["native"]),
         *_learnt_again(opened, prints, detector.record),
-    ):
+    ]
+    for words in doubts:
         console.warn(words)
     used = calibrations["native"].n_subjects
     # Settings of an earlier calibration hold on.
@@ -117,6 +118,8 @@ def command(
             "subjects": used,
             "settings": said,
             "repeat": shlex.join([*options, "--device", pick_device(device)]),
+            # Whoever looks at the run later was not there when they were said.
+            **({"warnings": doubts} if doubts else {}),
         },
     }
     with whole_folder(out) as partial:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from unlesion.errors import BadInput
 from unlesion.report.bench_columns import RANKING, ranking_of, shows
 from unlesion.report.bench_pictures import pictures_of
 from unlesion.report.curves import intervals
@@ -90,7 +92,9 @@ def bench_files(folder: Path) -> dict[str, Any]:
     for cohort, method, seed in map(_cell_of, rows):
         shown = folder / "evaluations" / cohort / f"{method}-seed{seed}" / SAME_SCANS
         if (shown / "gallery.json").exists():
-            galleries[cohort, method, seed] = Gallery.load(shown)
+            # Damaged pictures cost the page nothing but themselves.
+            with suppress(BadInput):
+                galleries[cohort, method, seed] = Gallery.load(shown)
     return {"rows": rows, "commands": [made.group(1)] if made else [], "galleries": galleries}
 
 
@@ -117,7 +121,17 @@ def _cohort(
         "versus_of": " or ".join(
             dict.fromkeys(metric for row in done if (metric := row.get("versus_metric")))
         ),
-        "notes": [f"{_name(row)}: {row['versus_note']}" for row in done if row.get("versus_note")],
+        "several_seeds": several,
+        "versus_to": " or ".join(dict.fromkeys(label for row in done if (label := row.get("versus_label"))))
+        or "reference",
+        "notes": [
+            *(f"{_name(row)}: {row['versus_note']}" for row in done if row.get("versus_note")),
+            *(
+                f"{_name(row)}: {count(int(left_out), 'test scan')} could not be used; the others are all that its numbers rest on."
+                for row in done
+                if (left_out := real(row.get("left_out")))
+            ),
+        ],
         "rows": [
             {
                 "method": _name(row),
@@ -138,12 +152,23 @@ def _cohort(
             reference=reference,
             reference_label="guessing",
         ),
-        "pictures": pictures_of([(_name(row), galleries.get(_cell_of(row))) for row in done], budget),
+        "pictures": pictures_of(_first_seeds(done, galleries), budget),
         "words": "Sorted by "
         + RANKING[ranking]
         + ", with 95 % intervals by bootstrap over subjects; overlapping intervals do not mean that two "
         "methods are equal, the paired difference says that.",
     }
+
+
+def _first_seeds(
+    rows: Sequence[Mapping[str, str]], galleries: Mapping[Cell, Gallery]
+) -> list[tuple[str, Gallery | None]]:
+    """The methods in the order of the rows, each with the pictures of its lowest seed: not of the one that did best."""
+    found: dict[str, Gallery] = {}
+    for row in sorted(rows, key=lambda row: real(row.get("seed")) or 0.0):
+        if (gallery := galleries.get(_cell_of(row))) is not None:
+            found.setdefault(_name(row), gallery)
+    return [(name, found.get(name)) for name in dict.fromkeys(map(_name, rows))]
 
 
 def _name(row: Mapping[str, str]) -> str:

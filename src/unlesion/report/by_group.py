@@ -109,7 +109,8 @@ def _column(column: str, groups: Mapping[str, Any], told: Mapping[str, Any]) -> 
         for place, heading in COLUMNS
         if any(value_of(group, place) is not None for group in groups.values())
     ]
-    names = [group_name(name) for name in groups]
+    # A site may be called "2021-03"; only bands are ranges.
+    names = [group_name(name) if column.endswith("_band") else name for name in groups]
     panels = _panels(list(groups.values()))
     labels = [f"{name}\n{_subjects(group)}" for name, group in zip(names, groups.values(), strict=True)]
     return ByColumn(

@@ -213,13 +213,18 @@ def intervals(
         if reference is not None:
             axes.axvline(reference, color=MUTED, linewidth=1, linestyle=":")
             axes.text(reference, len(rows) - 0.45, f" {reference_label}", color=MUTED, va="bottom")
-        axes.set_yticks(range(len(rows)), [name for name, _, _ in reversed(rows)])
+        axes.set_yticks(range(len(rows)), [literal(name) for name, _, _ in reversed(rows)])
         axes.tick_params(axis="y", labelcolor=INK)
         axes.set(ylim=(-0.6, len(rows) - 0.2), xlabel=label)
         axes.set_xlim(left=min(0.0, *axes.get_xlim()))
         axes.grid(visible=False, axis="y")
 
     return figure(draw, width=6.4, height=0.9 + 0.3 * len(rows))
+
+
+def literal(text: str) -> str:
+    """A name as it is: what stands between two dollars would be read as a formula."""
+    return text.replace("$", r"\$")
 
 
 def figure(draw: Callable[[Any], None], *, width: float = 3.7, height: float = 2.9, columns: int = 1) -> str:

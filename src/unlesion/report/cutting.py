@@ -29,6 +29,7 @@ def cut_case(
     found: NDArray[np.bool_] | None = None,
     spacing: Sequence[float] = (1.0, 1.0, 1.0),
     sides: tuple[str, str] | None = None,
+    modality: Sequence[str] = (),
     facts: Mapping[str, str] | None = None,
 ) -> GalleryCase:
     """One slice as a gallery case: cropped to the roi, shrunk to a tile's size, in display units.
@@ -47,6 +48,7 @@ def cut_case(
         found: like `anomaly`, what was found.
         spacing: mm along rows, columns (and slices).
         sides: of the patient at the left and right edge; None unknown.
+        modality: one name per channel.
         facts: printed beside the case.
     """
     truth = None if lesions is None else lesions[:, :, at]
@@ -70,6 +72,8 @@ def cut_case(
         # What is smaller than a pixel of the tile must not vanish.
         return np.asarray((share > 0) & (share >= min(0.5, 0.9 * float(share.max()))))
 
+    channels = image.shape[0] if image.ndim == 4 else 1
+    channel = "" if channels == 1 else (modality[0] if modality and modality[0] else "channel 1")
     slices = anomaly.shape[2]
     where = {"slice": f"{at + 1} of {slices}"} if slices > 1 else {}
     return GalleryCase(
@@ -82,6 +86,7 @@ def cut_case(
         found=mask(found),
         spacing=(mm[0] * plane.shape[0] / size[0], mm[1] * plane.shape[1] / size[1]),
         sides=sides,
+        channel=channel,
         facts={**(facts or {}), **where},
     )
 
@@ -118,6 +123,7 @@ def cut_scan(
         lesions=scan.lesions,
         spacing=scan.spacing or (1.0, 1.0, 1.0),
         sides=scan.sides,
+        modality=scan.modality,
         facts=facts,
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,6 +42,23 @@ class Found:
     link: str
 
 
+class _Pictures:
+    """Takes in pictures in the order of the table until the first that does not fit."""
+
+    def __init__(self, budget: Budget) -> None:
+        self._budget, self._full = budget, False
+
+    def address(self, place: Path) -> str:
+        """The picture as an address; "" where the page is full."""
+        # Four characters for three bytes: what cannot fit is not read.
+        if not self._full and place.stat().st_size * 4 / 3 <= self._budget.left:
+            address = data_uri(place.read_bytes())
+            if self._budget.take(address):
+                return address
+        self._full = True
+        return ""
+
+
 def write_detection_page(
     path: Path,
     *,
@@ -63,6 +81,8 @@ def write_detection_page(
         several_runs: the runs that found what the rows say, where there are several.
     """
     folder = folder or path.parent
+    # Of several runs, each has a calibration of its own.
+    run = {} if several_runs else run
     subjects = look_up(run or {}, "calibration.native.n_subjects")
     subjects = int(subjects) if isinstance(subjects, int | float) else None
     apart = subjects_apart(run or {})
@@ -72,12 +92,12 @@ def write_detection_page(
     subjects = None if apart else subjects
     good = sorted((r for r in rows if not r.get("problem")), key=_unusual)
     bad = [(row.get("key") or "", row["problem"]) for row in rows if row.get("problem")]
-    budget = Budget()
+    budget = _Pictures(Budget())
     found = [_found(number, row, folder, subjects, budget) for number, row in enumerate(good[:MOST_ROWS])]
     unseen = [item for item in found if item.warnings and not item.preview]
     scores = [(real(row.get("score")), row.get("label")) for row in good]
     ill = [s for s, label in scores if s is not None and label == "anomalous"]
-    others = [s for s, label in scores if s is not None and label != "anomalous"]
+    others = [s for s, label in scores if s is not None and label == "healthy"]
     method = look_up(run or {}, "method.name")
     return write_page(
         path,
@@ -91,6 +111,7 @@ def write_detection_page(
         unseen=unseen[:MOST_LISTED],
         unseen_more=len(unseen) - len(unseen[:MOST_LISTED]),
         more=len(good) - len(found),
+        rates=_rates(good),
         has_warnings=any(item.warnings for item in found),
         bad=bad[:MOST_LISTED],
         bad_more=len(bad) - len(bad[:MOST_LISTED]),
@@ -129,15 +150,16 @@ def detection_files(folder: Path) -> dict[str, Any]:
     }
 
 
-def _found(number: int, row: Mapping[str, str], folder: Path, subjects: int | None, budget: Budget) -> Found:
+def _found(
+    number: int, row: Mapping[str, str], folder: Path, subjects: int | None, pictures: _Pictures
+) -> Found:
     key, p = row.get("key") or "", real(row.get("p_value"))
     place = folder / key / "preview.png"
     preview = link = ""
     # Keys come from a file: never read a picture from outside the folder.
     if place.is_file() and place.resolve().is_relative_to(folder.resolve()):
         link = quote(f"{key}/preview.png")
-        address = data_uri(place.read_bytes())
-        preview = address if budget.take(address) else ""
+        preview = pictures.address(place)
     return Found(
         key=key,
         anchor=f"scan-{number}",
@@ -174,6 +196,12 @@ def _size(row: Mapping[str, str]) -> str:
     return "–"
 
 
+def _rates(rows: Sequence[Mapping[str, str]]) -> list[str]:
+    """Shares of healthy voxels meant to exceed the thresholds of the rows; several where calls asked for several."""
+    found = {real(row.get("rate")) for row in rows}
+    return [f"{100 * rate:g}\u00a0%" for rate in sorted(rate for rate in found if rate is not None)]
+
+
 def _unusual(row: Mapping[str, str]) -> tuple[float, float, str]:
     p, score = real(row.get("p_value")), real(row.get("score"))
     return (2.0 if p is None else p, -(score if score is not None else 0.0), row.get("key") or "")
@@ -196,7 +224,7 @@ def _verdict(rows: Sequence[Mapping[str, str]], subjects: int | None) -> str:
     asked = " and ".join(f"{one:g}" for one in sorted(set(alphas)))
     return (
         f"{flagged} of {count(len(flags), 'scan')} flagged at {asked}. If all were healthy, at most "
-        f"{expected:.2g} would be on average. Most unusual: "
+        f"{_rounded_up(expected)} would be on average. Most unusual: "
         f"{rows[0].get('key')}; {p_in_words(real(rows[0].get('p_value')), subjects)}."
         + (
             f" {count(len(rows) - len(judged), 'other scan')} could not be judged."
@@ -204,3 +232,10 @@ def _verdict(rows: Sequence[Mapping[str, str]], subjects: int | None) -> str:
             else ""
         )
     )
+
+
+def _rounded_up(expected: float) -> str:
+    """A number that "at most" stays true of."""
+    if expected >= 10:
+        return f"{math.ceil(expected - 1e-9)}"
+    return f"{math.ceil(100 * expected - 1e-9) / 100:g}"

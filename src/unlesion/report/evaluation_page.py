@@ -53,6 +53,16 @@ UNMARKED_WORDS: dict[Kind, tuple[str, str]] = {
     ),
 }
 
+# Without calibration there is no threshold: what was found is what lies above the middle of the scale, or what the maps' files say.
+UNCALIBRATED_WORDS: dict[Kind, tuple[str, str]] = {
+    "best": (
+        "Found best",
+        "Highest Dice of what is outlined as found. These are the exceptions, not the rule.",
+    ),
+    "miss": ("Missed most", "Scans in which the most lesion lies outside what is outlined as found."),
+    "false_alarm": ("Most false alarms", "Most healthy tissue in what is outlined as found."),
+}
+
 TYPICAL = ("lesion", "healthy")
 
 # Rows of scans.csv that a page shows; all are in the file.
@@ -101,6 +111,8 @@ def write_evaluation_page(
         cases = [] if gallery is None else gallery.of(kind)
         if kind in UNMARKED_WORDS and cases and all(case.truth is None for case in cases):
             title, words = UNMARKED_WORDS[kind]
+        elif gallery is not None and not gallery.calibrated and kind in UNCALIBRATED_WORDS:
+            title, words = UNCALIBRATED_WORDS[kind]
         group = group_of(title, words, cases, budget)
         if group is not None:
             groups[kind] = group
@@ -262,11 +274,17 @@ def _figures(
         ),
         (
             "Scan scores",
-            "A dot is a scan; the bars are medians.",
+            "A dot is a scan; the bars are medians." + _flagged_at(metrics),
             score_strips(by_label["healthy"], by_label["anomalous"], threshold=_flagged_beyond(rows)),
         ),
     )
     return [{"title": title, "words": words, "image": image} for title, words, image in made if image]
+
+
+def _flagged_at(metrics: Mapping[str, Any]) -> str:
+    alphas = {look_up(metrics, f"image.flagged.{label}.alpha") for label in ("healthy", "anomalous")}
+    known = sorted(alpha for alpha in alphas if isinstance(alpha, int | float))
+    return f" Flagged: a p-value of at most {known[0]:g}." if known else ""
 
 
 def _flagged_beyond(rows: Sequence[Mapping[str, str]]) -> float | None:

@@ -82,7 +82,9 @@ GROUPS: tuple[tuple[str, tuple[Meaning, ...]], ...] = (
         "Lesions",
         (
             Meaning(
-                "lesion.f1", "F1", "Balance of the two below, each lesion counted once, at the 1 % threshold."
+                "lesion.f1",
+                "F1",
+                "Balance of the two below, each lesion counted once, at the 1 % threshold (where there is none, of what the maps' files mark).",
             ),
             Meaning("lesion.recall", "Found", "Share of annotated lesions that are found."),
             Meaning("lesion.precision", "Precision", "Share of found regions that are lesions."),
@@ -155,9 +157,10 @@ def has_shared(metrics: Mapping[str, Any]) -> bool:
 
 
 def _row(meaning: Meaning, metrics: Mapping[str, Any], shared: Mapping[str, Any]) -> TableRow:
+    alpha = look_up(metrics, f"{meaning.place}.alpha")
     return TableRow(
         name=meaning.name,
-        words=meaning.words,
+        words=meaning.words + (f" Flagged at {alpha:g}." if isinstance(alpha, int | float) else ""),
         oracle=meaning.oracle,
         native=number(metrics, meaning.place),
         shared="" if look_up(shared, meaning.place) is None else number(shared, meaning.place),

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from unlesion.report.colours import HEALTHY, INK, MUTED
-from unlesion.report.curves import figure
+from unlesion.report.curves import figure, literal
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,7 +45,7 @@ def forest(labels: Sequence[str], panels: Sequence[Panel]) -> str | None:
         for place, (one, panel) in enumerate(zip(np.atleast_1d(axes), panels, strict=True)):
             _panel(one, panel)
             rows = range(len(labels) - 1, -1, -1)
-            one.set_yticks(rows, labels if place == 0 else [""] * len(labels))
+            one.set_yticks(rows, [literal(label) for label in labels] if place == 0 else [""] * len(labels))
             one.tick_params(axis="y", labelcolor=INK, length=0)
             one.set(ylim=(-0.6, len(labels) - 0.4), xlabel=panel.label)
             one.grid(visible=False, axis="y")

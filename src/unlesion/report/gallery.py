@@ -33,6 +33,7 @@ class GalleryCase:
         found: (rows, columns) bool, what was found at the threshold, or None.
         spacing: mm of a pixel along rows and columns (equal numbers where unknown).
         sides: of the patient at the left and right edge, such as ("R", "L"); None where nobody knows.
+        channel: which one the grey images show, where the scan has several; "" where it has one.
         facts: what is printed beside it, such as {"Dice": "0.61", "score": "1.32"}, in order.
     """
 
@@ -45,6 +46,7 @@ class GalleryCase:
     found: NDArray[np.bool_] | None = None
     spacing: tuple[float, float] = (1.0, 1.0)
     sides: tuple[str, str] | None = None
+    channel: str = ""
     facts: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -73,6 +75,7 @@ class GalleryCase:
                 "kind": self.kind,
                 "spacing": list(self.spacing),
                 "sides": None if self.sides is None else list(self.sides),
+                "channel": self.channel,
                 "facts": self.facts,
             },
         )
@@ -107,6 +110,7 @@ class GalleryCase:
                 spacing=(float(words["spacing"][0]), float(words["spacing"][1])),
                 # Older galleries do not say.
                 sides=(str(words["sides"][0]), str(words["sides"][1])) if words.get("sides") else None,
+                channel=str(words.get("channel") or ""),
                 facts={str(name): str(value) for name, value in words["facts"].items()},
             )
         except (OSError, ValueError, KeyError, TypeError, IndexError, AttributeError) as error:
@@ -124,12 +128,14 @@ class Gallery:
         calibrated: whether `threshold` is the one that 1 % of healthy voxels exceed; if not, it only
             fixes the colours.
         apart: whether every modality has a threshold of its own, and its maps are drawn in multiples of that.
+        told: whether what is outlined as found is what somebody else's files say, not what lies above `threshold`.
     """
 
     cases: tuple[GalleryCase, ...]
     threshold: float
     calibrated: bool = True
     apart: bool = False
+    told: bool = False
 
     def of(self, kind: Kind) -> list[GalleryCase]:
         """The cases of a kind, in order."""
@@ -149,6 +155,7 @@ class Gallery:
                     "threshold": self.threshold,
                     "calibrated": self.calibrated,
                     "apart": self.apart,
+                    "told": self.told,
                     "cases": stems,
                 },
             )
@@ -178,6 +185,7 @@ class Gallery:
             calibrated=calibrated,
             # Older galleries do not say.
             apart=bool(words.get("apart", False)),
+            told=bool(words.get("told", False)),
         )
 
 

@@ -51,14 +51,18 @@ def number(metrics: Any, place: str | None = None) -> str:
 
 
 def plain(value: float | None) -> str:
-    """A number with three digits that mean something."""
+    """A number with two to four digits that mean something; thousands apart, powers only where there is no end of zeros."""
     if value is None or not math.isfinite(value):
         return "–"
     if value == 0:
         return "0"
     size = abs(value)
-    if size >= 1000 or size < 0.0005:
+    if size >= 1e6 or size < 1e-4:
         return f"{value:.3g}"
+    if size >= 999.95:
+        return f"{value:,.0f}".replace(",", "\u202f")
+    if size < 0.01:
+        return f"{value:.2g}"
     return f"{value:.{1 if size >= 100 else 2 if size >= 10 else 3}f}"
 
 

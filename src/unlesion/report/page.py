@@ -52,6 +52,11 @@ class Group:
     strips: list[Strip]
     left_out: int = 0
 
+    @property
+    def even(self) -> bool:
+        """Whether all strips have the same tiles, so that names above the first say enough."""
+        return len({tuple(name for name, _ in strip.tiles) for strip in self.strips}) <= 1
+
 
 def write_page(path: Path, template: str, **content: Any) -> Path:
     """Fill a template and write it, whole or not at all; returns `path`."""
@@ -98,7 +103,7 @@ def breakable(key: str) -> Any:
 def strip_of(case: GalleryCase) -> Strip:
     """The tiles of a case: scan, pseudo-healthy, map, outlines."""
     size = tile_size(case.image.shape, spacing=case.spacing)
-    tiles = [("scan", mark_sides(grey_tile(case.image, size), case.sides))]
+    tiles = [(scan_name(case), mark_sides(grey_tile(case.image, size), case.sides))]
     if case.healthy is not None:
         tiles.append(("pseudo-healthy", grey_tile(case.healthy, size)))
     tiles.append(("anomaly map", map_tile(case.anomaly, size)))
@@ -106,6 +111,11 @@ def strip_of(case: GalleryCase) -> Strip:
     return Strip(
         key=case.key, tiles=[(name, data_uri(png(tile))) for name, tile in tiles], facts=dict(case.facts)
     )
+
+
+def scan_name(case: GalleryCase) -> str:
+    """What the tile of a scan is called: with the channel that it shows, where there are several."""
+    return f"scan ({case.channel})" if case.channel else "scan"
 
 
 def group_of(title: str, words: str, cases: Iterable[GalleryCase], budget: Budget) -> Group | None:
@@ -131,6 +141,9 @@ def scale_words(gallery: Gallery | None) -> dict[str, str] | None:
         "above": "above the threshold",
         **_scale(gallery),
         "sides": sides_in_words(case.sides for case in gallery.cases),
+        "channels": "Of a scan of several channels the named one is drawn; the map is of all."
+        if any(case.channel for case in gallery.cases)
+        else "",
     }
 
 
@@ -139,7 +152,9 @@ def _scale(gallery: Gallery) -> dict[str, str]:
     if not gallery.calibrated:
         return {
             "name": "",
-            "above": "above the middle of the scale, which is no threshold",
+            "above": "found, as the files beside the maps say"
+            if gallery.told
+            else "above the middle of the scale, which is no threshold",
             "middle": middle,
             "top": plain(2 * gallery.threshold),
             "words": "Not calibrated: the middle of the scale is the 99th percentile of the first scan's map.",

@@ -20,6 +20,9 @@ from unlesion.report.slices import choose_slice
 from unlesion.report.words import p_short
 from unlesion.scoring import PostConfig, remove_small
 
+# In which cases are chosen.
+ORDER: tuple[Kind, ...] = ("best", "lesion", "miss", "false_alarm", "healthy")
+
 # How many randomly drawn cases stand by, so that those nearest the median can be shown.
 POOL = 16
 
@@ -60,7 +63,11 @@ class GalleryBuilder:
             "lesion": _Top(POOL),
             "healthy": _Top(POOL),
         }
+        # Scans in which nobody marked a lesion are ranked by their scores, which do not compare with Dice.
+        self._unmarked: dict[Kind, _Top] = {"best": _Top(each), "miss": _Top(each), "lesion": _Top(POOL)}
         self._quality: dict[Kind, list[float]] = {"lesion": [], "healthy": []}
+        self._scores: list[float] = []
+        self._told = False
 
     def add(
         self,
@@ -117,7 +124,8 @@ class GalleryBuilder:
         if dice is not None:
             numbers = replace(numbers, dice=dice)
         who = subject or key
-        facts = self._facts(numbers, anomalous, lesions is not None, pathology, score, p_value)
+        marked = lesions is not None and (not anomalous or bool(lesions.any()))
+        facts = self._facts(numbers, anomalous, marked, pathology, score, p_value)
 
         def draw(kind: Kind) -> GalleryCase:
             return cut_case(
@@ -134,6 +142,7 @@ class GalleryBuilder:
                 threshold=threshold,
                 spacing=spacing,
                 sides=sides,
+                modality=modality,
                 facts=facts,
             )
 
@@ -150,10 +159,10 @@ class GalleryBuilder:
             self._offer("miss", numbers.missed * (1.0 - numbers.recall), numbers.dice, who, draw)
             self._offer("false_alarm", numbers.false_share, numbers.false_share, who, draw)
         elif score is not None:
-            self._quality["lesion"].append(score)
-            self._offer("lesion", chance, score, who, draw)
-            self._offer("best", score, score, who, draw)
-            self._offer("miss", -score, score, who, draw)
+            self._scores.append(score)
+            ranks: dict[Kind, float] = {"lesion": chance, "best": score, "miss": -score}
+            for kind, rank in ranks.items():
+                self._offer(kind, rank, score, who, draw, tops=self._unmarked)
 
     def look(self, scan: EvaluatedScan, row: Mapping[str, Any] | None = None) -> None:
         """Look at a scan of an evaluation; one without its image is passed over.
@@ -178,6 +187,7 @@ class GalleryBuilder:
             )
         elif not self.calibrated:
             found = scan.predicted
+            self._told |= found is not None
         self.add(
             key=scan.key,
             label=scan.label,
@@ -199,19 +209,22 @@ class GalleryBuilder:
         )
 
     def finish(self) -> Gallery:
-        """The cases: the extremes, and those nearest the median."""
+        """The cases: the extremes, and those nearest the median. Scans without marks only where no scan has any."""
         chosen: list[GalleryCase] = []
-        for kind in ("best", "lesion", "miss", "false_alarm", "healthy"):
-            kept = self._top[kind].kept  # type: ignore[index]
-            if kind in self._quality and kept:
-                middle = float(np.median(self._quality[kind]))  # type: ignore[index]
+        tops, quality = self._top, self._quality
+        if not quality["lesion"]:
+            tops, quality = {**tops, **self._unmarked}, {**quality, "lesion": self._scores}
+        for kind in ORDER:
+            kept = tops[kind].kept
+            if kind in quality and kept:
+                middle = float(np.median(quality[kind]))
                 kept = sorted(kept, key=lambda item: (abs(item.quality - middle), item.case.key))[: self.each]
                 kept = sorted(kept, key=lambda item: item.case.key)
             chosen += [
                 as_kind(item.case, kind)
                 for item in kept
                 if item.rank > 0 or kind not in ("best", "false_alarm")
-            ]  # type: ignore[arg-type]
+            ]
         # A case is shown once: under the extreme it stands for rather than as a typical one.
         extremes = {case.key for case in chosen if case.kind in ("best", "miss", "false_alarm")}
         shown = [c for c in chosen if c.kind not in ("lesion", "healthy") or c.key not in extremes]
@@ -222,10 +235,19 @@ class GalleryBuilder:
             threshold=self.threshold or 1.0,
             calibrated=self.calibrated,
             apart=bool(self.by_modality),
+            told=self._told,
         )
 
-    def _offer(self, kind: Kind, rank: float, quality: float, subject: str, draw: Any) -> None:
-        top = self._top[kind]
+    def _offer(
+        self,
+        kind: Kind,
+        rank: float,
+        quality: float,
+        subject: str,
+        draw: Any,
+        tops: Mapping[Kind, _Top] | None = None,
+    ) -> None:
+        top = (tops or self._top)[kind]
         if top.wants(rank, subject):
             top.put(_Kept(rank=rank, quality=quality, subject=subject, case=draw(kind)))
 

@@ -11,9 +11,12 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 from unlesion.files import whole_file
+from unlesion.modality import condition_name
 from unlesion.report.colours import INK, LINE, MUTED, TOP, colour_map
 from unlesion.report.cutting import cut_case
 from unlesion.report.gallery import GalleryCase
+from unlesion.report.numbers import plain
+from unlesion.report.page import scan_name
 from unlesion.report.slices import choose_slices
 from unlesion.report.tiles import contour_tile, font, grey_tile, map_tile, mark_sides, tile_size
 from unlesion.report.words import NOTICE, UNDECIDED, p_in_words, sides_in_words
@@ -27,6 +30,8 @@ if TYPE_CHECKING:
 
 GAP = 6
 EDGE = 16
+# How wide the colour bar is.
+BAR = 220
 
 
 def write_preview(
@@ -77,6 +82,7 @@ def write_preview(
             found=None if detection.threshold is None else detection.lesions,
             spacing=scan.grid.spacing,
             sides=sides,
+            modality=scan.modality,
         )
         for at in chosen
     ]
@@ -90,7 +96,7 @@ def write_preview(
         lines=lines,
         warnings=detection.warnings,
         labels=labels,
-        scale=_scale_words(detection, threshold, rate),
+        scale=_scale_words(detection, threshold, rate, condition_name(scan.modality)),
         fixed=threshold is not None,
     )
     with whole_file(Path(path)) as partial:
@@ -132,7 +138,8 @@ def draw_preview(
         text += [(part, MUTED) for part in _wrapped(f"! {warning}", width - 2 * EDGE, 13)]
     top = EDGE + 26 + line * len(text) + 12 + 18
     sides = sides_in_words(case.sides for case in cases)
-    height = top + rows * (size[0] + GAP) + (74 if sides else 58)
+    meaning = _wrapped(scale, width - (left + BAR + 10) - EDGE, 11)
+    height = top + rows * (size[0] + GAP) + (74 if sides else 58) + 14 * (len(meaning) - 1)
     picture = Image.new("RGB", (width, height), "white")
     pen = ImageDraw.Draw(picture)
     pen.text((EDGE, EDGE), _fitting(title, width - 2 * EDGE, 17), fill=INK, font=font(17))
@@ -146,14 +153,14 @@ def draw_preview(
             picture.paste(tile, (left + x * (size[1] + GAP), top + y * (size[0] + GAP)))
             if not flat and across == 0:
                 pen.text((EDGE, top + y * (size[0] + GAP) + 2), name, fill=MUTED, font=font(12))
-    _scale(picture, pen, left, top + rows * (size[0] + GAP) + 8, words=scale, fixed=fixed)
+    _scale(picture, pen, left, top + rows * (size[0] + GAP) + 8, words=meaning, fixed=fixed)
     pen.text((EDGE, height - 36), sides, fill=MUTED, font=font(11))
     pen.text((EDGE, height - 20), NOTICE, fill=MUTED, font=font(11))
     return picture
 
 
 def _strip(case: GalleryCase, size: tuple[int, int]) -> list[tuple[str, Image.Image]]:
-    tiles = [("scan", mark_sides(grey_tile(case.image, size), case.sides))]
+    tiles = [(scan_name(case), mark_sides(grey_tile(case.image, size), case.sides))]
     if case.healthy is not None:
         tiles.append(("pseudo-healthy", grey_tile(case.healthy, size)))
     tiles.append(("anomaly map", map_tile(case.anomaly, size)))
@@ -163,26 +170,26 @@ def _strip(case: GalleryCase, size: tuple[int, int]) -> list[tuple[str, Image.Im
 
 
 def _scale(
-    picture: Image.Image, pen: ImageDraw.ImageDraw, x: int, y: int, *, words: str, fixed: bool
+    picture: Image.Image, pen: ImageDraw.ImageDraw, x: int, y: int, *, words: list[str], fixed: bool
 ) -> None:
     """The colour bar, with its threshold where colours are fixed, and what it means."""
-    width = 220
-    bar = np.tile(colour_map(np.linspace(0.0, TOP, width)), (10, 1, 1))
+    bar = np.tile(colour_map(np.linspace(0.0, TOP, BAR)), (10, 1, 1))
     picture.paste(Image.fromarray(bar, "RGB"), (x, y))
-    pen.rectangle((x - 1, y - 1, x + width, y + 10), outline=LINE)
+    pen.rectangle((x - 1, y - 1, x + BAR, y + 10), outline=LINE)
     if fixed:
-        pen.line((x + width // 2, y - 3, x + width // 2, y + 12), fill=INK)
-    pen.text((x + width + 10, y - 2), words, fill=MUTED, font=font(11))
+        pen.line((x + BAR // 2, y - 3, x + BAR // 2, y + 12), fill=INK)
+    for number, line in enumerate(words):
+        pen.text((x + BAR + 10, y - 2 + 14 * number), line, fill=MUTED, font=font(11))
 
 
-def _scale_words(detection: Detection, threshold: float | None, rate: float | None) -> str:
+def _scale_words(detection: Detection, threshold: float | None, rate: float | None, modality: str) -> str:
     if threshold is None:
         why = "not calibrated" if detection.threshold is None else "the threshold is 0"
         return f"map: 0 to its own maximum ({why}: colours cannot be compared between scans)"
     exceed = "" if rate is None else f", which {100 * rate:g} % of healthy voxels exceed"
     # Where the threshold itself is 0, colours need a stricter one.
     which = "the" if threshold == detection.threshold else "a stricter"
-    return f"map: 0 to twice {which} threshold (tick){exceed}; the same for all scans"
+    return f"map: 0 to twice {which} threshold (tick){exceed}; the same for all {f'{modality} ' if modality else ''}scans"
 
 
 def _summary(detection: Detection) -> str:
@@ -191,8 +198,8 @@ def _summary(detection: Detection) -> str:
         state = "flagged" if detection.flagged else "not flagged"
         words.append(f"{state} at {detection.alpha:g}")
     if detection.threshold is not None:
-        volume = "" if detection.volume_ml is None else f", {detection.volume_ml:.3g} ml"
-        volume = volume if detection.area_mm2 is None else f", {detection.area_mm2:.3g} mm²"
+        volume = "" if detection.volume_ml is None else f", {plain(detection.volume_ml)} ml"
+        volume = volume if detection.area_mm2 is None else f", {plain(detection.area_mm2)} mm²"
         words.append(f"{count(detection.components or 0, 'region')} above the threshold{volume}")
     return "  ·  ".join(words)
 

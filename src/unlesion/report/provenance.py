@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -61,12 +62,12 @@ def repeat_run(record: Mapping[str, Any], out: str) -> list[str]:
     learnt = _source("COHORT", repeat, record.get("cohort_name"))
     after = record.get("calibrated_on")
     if not after:
-        return [f"unlesion train {learnt} {repeat} --out {out}"]
+        return [f"unlesion train {learnt} {repeat} --out {shlex.quote(out)}"]
     healthy = _source("HEALTHY", after.get("repeat"), after.get("name"))
     words = " ".join([healthy, *([after["repeat"]] if after.get("repeat") else [])])
     return [
         f"unlesion train {learnt} {repeat} --out TRAINED",
-        f"unlesion calibrate TRAINED {words} --out {out}",
+        f"unlesion calibrate TRAINED {words} --out {shlex.quote(out)}",
     ]
 
 
@@ -77,7 +78,9 @@ def repeat_evaluation(metrics: Mapping[str, Any], folder: Path) -> list[str]:
         return [str(command) for command in found]
     words = [f"--split {look_up(metrics, 'cohort.split') or 'test'}", look_up(metrics, "cohort.options")]
     tested = _source("COHORT", look_up(metrics, "cohort.options"), look_up(metrics, "cohort.name"))
-    rest = " ".join([tested, *(word for word in words if word), f"--out {folder.name or 'EVALUATION'}"])
+    rest = " ".join(
+        [tested, *(word for word in words if word), f"--out {shlex.quote(folder.name or 'EVALUATION')}"]
+    )
     made = repeat_run(metrics.get("record") or {}, "RUN")
     if made:
         return [*made, f"unlesion evaluate RUN {rest}"]

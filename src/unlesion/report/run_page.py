@@ -51,6 +51,7 @@ def write_run_page(
         warnings=_warnings(run),
         calibration=calibration_in_words(_subjects(run), subjects_apart(run)),
         rates=_rates(run),
+        apart=bool(subjects_apart(run)),
         scores=score_strips(_scores(run), []),
         history=curve,
         groups=groups,
@@ -106,7 +107,7 @@ def _verdict(run: Mapping[str, Any]) -> str:
     if held_out:
         other = look_up(run, "record.calibrated_on.name")
         words += f", and what is unusual from {count(held_out, 'healthy subject')} {f'of {other}' if other else 'held out'}"
-    return words + ". It has seen no scan with lesions."
+    return words + ". It was given no scan that is labelled as having lesions."
 
 
 def _subjects(run: Mapping[str, Any]) -> int | None:
@@ -122,6 +123,7 @@ def _scores(run: Mapping[str, Any]) -> list[float]:
 def _warnings(run: Mapping[str, Any]) -> list[str]:
     record = run.get("record") or {}
     found = [str(words) for words in record.get("warnings") or []]
+    found += [str(words) for words in look_up(record, "calibrated_on.warnings") or []]
     left_out = record.get("left_out")
     if isinstance(left_out, int) and left_out:
         found.append(f"{count(left_out, 'scan')} could not be used; unlesion.log says why.")

@@ -33,7 +33,7 @@ def p_in_words(p: float | None, n_subjects: int | None = None) -> str:
         n_subjects: healthy subjects that it rests on, if known.
 
     Returns:
-        Such as "at most 1 healthy subject in 50 looks this unusual".
+        Such as "about 1 healthy subject in 50 looks at least this unusual".
     """
     if p is None:
         return "not known: the run is not calibrated"
@@ -42,9 +42,9 @@ def p_in_words(p: float | None, n_subjects: int | None = None) -> str:
         none = "the one" if n_subjects == 1 else f"each of the {n_subjects}"
         if n_subjects < 4:
             return f"more unusual than {none} healthy subject{'s' if n_subjects > 1 else ''} compared with"
-        return f"at most 1 healthy subject in {_one_in(p)} looks this unusual (none of the {n_subjects} compared did)"
+        return f"about 1 healthy subject in {_one_in(p)} looks at least this unusual (none of the {n_subjects} compared did)"
     if p <= 0.2:
-        return f"at most 1 healthy subject in {_one_in(p)} looks this unusual{rests}"
+        return f"about 1 healthy subject in {_one_in(p)} looks at least this unusual{rests}"
     tenths = round(p * 10)
     if tenths >= 10:
         return f"not unusual: nearly all healthy subjects look at least this unusual{rests}"
@@ -67,7 +67,7 @@ def calibration_in_words(n_subjects: int | None, apart: Mapping[str, int] | None
         return f"Each modality is calibrated by itself, {', '.join(each)}; a scan is held against those of its own."
     if not n_subjects:
         return f'{UNDECIDED} There are no p-values either. Use "unlesion calibrate".'
-    few = f"{count(n_subjects, 'healthy subject')} that nothing was learnt from"
+    few = count(n_subjects, "healthy subject")
     smallest = f"no p-value can be below 1/{n_subjects + 1} = {1 / (n_subjects + 1):.3g}"
     if n_subjects < 19:
         return (

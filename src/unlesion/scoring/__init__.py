@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from unlesion.scoring.config import PatchConfig, PostConfig, ScoringConfig
+from unlesion.scoring.config import COMMON, PatchConfig, PostConfig, ScoringConfig
 from unlesion.scoring.evidence import PreparedLike, ScanEvidence
 from unlesion.scoring.post import label_components, post_process, remove_small
 from unlesion.scoring.scorer import Scorer, make_scorer, pool_map
 from unlesion.scoring.similarity import local_ssim
 
 __all__ = [
+    "COMMON",
     "PatchConfig",
     "PostConfig",
     "PreparedLike",

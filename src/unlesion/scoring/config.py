@@ -15,6 +15,9 @@ from pydantic import (
     model_validator,
 )
 
+# Settings that the scorings of a run have in common.
+COMMON = ("post", "pool", "pool_fraction")
+
 _FACTOR = re.compile(r"residual|ssim|patch|map:[A-Za-z0-9_.-]+")
 
 

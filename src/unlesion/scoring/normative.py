@@ -30,8 +30,14 @@ class NormativeModel:
         self.bins = bins
         self.sd_floor = sd_floor
         self._sums: NDArray[np.float64] | None = None  # (3, bins, C, H, W): count, sum, sum of squares
+        self._signed = False
         self._mean: Floats | None = None
         self._sd: Floats | None = None
+
+    @property
+    def signed(self) -> bool:
+        """Whether healthy scans had values below 0: only then is less than usual unusual, too, and not just healthier."""
+        return self._signed
 
     @property
     def fitted(self) -> bool:
@@ -46,6 +52,7 @@ class NormativeModel:
             raise ValueError(f"signal of shape {signal.shape[1:]}, earlier ones had {self._sums.shape[2:]}")
         for values, inside, place in zip(signal, roi, self._bin(positions), strict=True):
             kept = np.where(inside, values, 0).astype(np.float64)
+            self._signed |= bool((kept < 0).any())
             self._sums[0, place] += inside
             self._sums[1, place] += kept
             self._sums[2, place] += kept * kept
@@ -80,17 +87,18 @@ class NormativeModel:
         return (signal - self._mean[place]) / self._sd[place]
 
     def state_dict(self) -> dict[str, Floats]:
-        """Mean and SD, each (bins, C, H, W); empty before fitting."""
+        """Mean and SD, each (bins, C, H, W), and whether values below 0 were seen; empty before fitting."""
         if self._mean is None or self._sd is None:
             return {}
-        return {"mean": self._mean, "sd": self._sd}
+        return {"mean": self._mean, "sd": self._sd, "signed": np.array([self._signed], np.float32)}
 
     def load_state_dict(self, state: Mapping[str, NDArray[Any]]) -> None:
-        """Take mean and SD from `state_dict`."""
+        """Take what `state_dict` gave; an older one without "signed" keeps both signs, as it was calibrated."""
         mean, sd = (np.asarray(state[name], dtype=np.float32) for name in ("mean", "sd"))
         if mean.shape != sd.shape or mean.ndim != 4 or mean.shape[0] != self.bins:
             raise ValueError(f"normative state of shape {mean.shape} does not fit {self.bins} height bins")
         self._mean, self._sd = mean, sd
+        self._signed = bool(np.asarray(state["signed"]).any()) if "signed" in state else True
 
     def _bin(self, positions: NDArray[Any]) -> NDArray[np.int64]:
         places = np.floor(np.asarray(positions, dtype=np.float64) * self.bins).astype(np.int64)

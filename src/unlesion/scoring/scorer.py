@@ -74,6 +74,8 @@ class Scorer:
             if self._normative is not None:
                 signal = self._normative.standardise(signal, prepared.positions)
                 signal = np.where(prepared.roi[:, None], signal, np.float32(0))
+                # Of a distance, less than healthy scans have is not unusual.
+                sign = sign if self._normative.signed else "bright"
             factor = self._join(take_sign(signal, sign))
             out = factor if out is None else out * factor
         assert out is not None
@@ -119,7 +121,7 @@ class Scorer:
             ValueError: the state belongs to another scorer.
         """
         expected = set() if self._normative is None else {"mean", "sd"}
-        if set(state) != expected:
+        if set(state) - {"signed"} != expected:
             raise ValueError(f"scorer state has {sorted(state)}, expected {sorted(expected)}")
         if self._normative is not None:
             self._normative.load_state_dict(state)

@@ -9,7 +9,7 @@ Array = NDArray[np.float32]
 
 
 def blend(background: Array, foreground: Array | float, fraction: Array) -> Array:
-    """`background` where `fraction` is 0, `foreground` where it is 1, exactly; a linear mixture between."""
+    """`background` where `fraction` is 0, `foreground` where it is 1 (to the last digits of float32); a linear mixture between."""
     return np.where(fraction > 0, background + fraction * (foreground - background), background).astype(
         np.float32
     )

@@ -34,7 +34,7 @@ def rician(image: Array, real: Array, imaginary: Array) -> Array:
 def thick_slices(image: Array, slice_mm: float, spacing: float) -> Array:
     """What slices of this thickness along the last axis show, on the voxels of `image`.
 
-    Slices lie without gaps; between their centres the image is interpolated linearly, as viewers do.
+    The thickness is rounded to whole voxels. Slices lie without gaps; between their centres the image is interpolated linearly, as viewers do.
     """
     step = max(1, round(slice_mm / spacing))
     if step == 1:

@@ -30,7 +30,9 @@ def ellipsoid(
         gradient += (along / radius) ** 2
     # First-order distance f (f - 1) / |grad f|, exact for a sphere.
     norm = np.sqrt(scaled)
-    return norm * (norm - 1) / np.sqrt(np.maximum(gradient, 1e-12))
+    distance = norm * (norm - 1) / np.sqrt(np.maximum(gradient, 1e-12))
+    # The very centre has no gradient.
+    return np.asarray(np.where(scaled > 0, distance, -np.float32(radii_mm.min())), dtype=np.float32)
 
 
 def cone(space: Space, apex: NDArray[np.float64], direction: NDArray[np.float64], half_angle: float) -> Array:

@@ -39,7 +39,7 @@ def retexture(
     *,
     texture: Array,
     amplitude: float,
-    spacing: float,
+    spacing: float | tuple[float, float, float],
     radius_mm: float = 3.0,
 ) -> Array:
     """Other texture, same mean: what no threshold on the intensity can find.
@@ -51,7 +51,7 @@ def retexture(
             is finer than `radius_mm` is taken away, all of it at -1.
         texture: (X, Y, Z), standard deviation about 1.
         amplitude: in the units of `values`.
-        spacing: voxel size in mm.
+        spacing: voxel size in mm, of all axes or of each.
         radius_mm: standard deviation of the Gaussian whose result counts as the local mean.
 
     Returns:
@@ -61,7 +61,7 @@ def retexture(
         change = np.float32(strength * amplitude) * texture
     else:
         inside = (values != 0).astype(np.float32)
-        sigma = radius_mm / spacing
+        sigma = radius_mm / np.asarray(spacing, dtype=np.float64)
         weight = np.maximum(ndimage.gaussian_filter(inside, sigma), 1e-3)
         local = ndimage.gaussian_filter(values, sigma) / weight
         change = np.float32(-strength) * (local - values) * inside

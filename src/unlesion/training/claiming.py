@@ -53,17 +53,21 @@ def claim(out: Path, identity: Mapping[str, Any], resume: bool) -> None:
             )
 
 
+class OtherScans(BadInput):
+    """A training was begun with other scans, or files that are newer than those."""
+
+
 def hold_to(out: Path, name: str, value: str) -> None:
     """Write down one more thing that makes a training this one; refuse another value on going on.
 
     Raises:
-        BadInput: it was another one before.
+        OtherScans: it was another one before.
     """
     marker = out / MARKER
     begun = read_json(marker)
     if begun.get(name, value) != value:
-        raise BadInput(
-            f"{out}: was begun with other {name} (other scans could be prepared then); see unlesion.log, mend them, or choose another "
+        raise OtherScans(
+            f"{out}: was begun with other {name} (other scans could be prepared then, or files are newer); see unlesion.log, mend them, or choose another "
             "--out"
         )
     if name not in begun:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from unlesion.methods.base import Method
-from unlesion.scoring import Scorer, ScoringConfig, make_scorer
+from unlesion.scoring import COMMON, Scorer, ScoringConfig, make_scorer
 from unlesion.settings import merged, validated
 
 
@@ -24,6 +24,6 @@ def scorers_of(method: Method, over: Mapping[str, Any]) -> dict[str, Scorer]:
     scorers = {"native": make_scorer(native)}
     if method.draws_healthy:
         # Shared scoring is the same for all methods: post-processing and pooling are common, or the user's.
-        common = {name: value for name, value in over.items() if name in ("post", "pool", "pool_fraction")}
+        common = {name: value for name, value in over.items() if name in COMMON}
         scorers["shared"] = make_scorer(validated(ScoringConfig, common, what="scoring"))
     return scorers

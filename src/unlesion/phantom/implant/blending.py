@@ -188,7 +188,8 @@ class _Painter:
             layer.patch.strength,
             texture=self._cloud(layer, GRAIN_MM, falloff=1.0)[own],
             amplitude=ROUGHNESS * self.real.tissue.levels["white"],
-            spacing=self.real.box.sizes[0],
+            # Slices may be thicker than their pixels.
+            spacing=self.real.box.sizes[0] if self.real.box.flat else self.real.box.sizes,
         )
 
     def _cloud(self, layer: _Layer, scales: tuple[float, ...] = (9.0, 4.0), falloff: float = 0.6) -> Array:
