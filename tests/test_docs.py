@@ -203,12 +203,18 @@ def test_method_of_the_how_to_works(monkeypatch: pytest.MonkeyPatch) -> None:
 
     from unlesion.methods.base import InputSpec, StepContext, count_parameters
     from unlesion.methods.batch import Batch
+    from unlesion.methods.registry import PRESETS
 
     source = _blocks(DOCS / "how-to/add-a-method.md", "python")[0]
     module = types.ModuleType("blur_of_the_docs")
     monkeypatch.setitem(sys.modules, module.__name__, module)
     exec(compile(source, "add-a-method.md", "exec"), module.__dict__)
     method_class = module.__dict__["Blur"]
+    # What the tests ask of a method of this repository.
+    sizes = {name: preset["image_size"] for name, preset in method_class.presets.items()}
+    assert tuple(sizes) == PRESETS and sizes == {"tiny": 32, "cpu": 64, "gpu": 128, "paper": 128}
+    for name in PRESETS:
+        method_class.config_for(name)
     method = method_class(method_class.config_for("tiny"), InputSpec(size=32))
     torch.manual_seed(0)
     network = method.build()

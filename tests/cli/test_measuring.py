@@ -121,3 +121,28 @@ def test_calibrate_on_ones_own_scans(
     after = json.loads((out / "detector.json").read_text())["calibration"]["native"]
     assert (before["n_subjects"], after["n_subjects"]) == (4, 12)
     assert unlesion("detect", out, pictures.parent / "s15.png", "--out", tmp_path / "d").code == 0
+
+
+def test_calibrating_with_another_filter_filters_both_scorings(
+    unlesion: Command, trained: Path, pictures: Path, tmp_path: Path
+) -> None:
+    """The shared map kept the filter of the training: two methods compared after it were filtered otherwise."""
+    words = ("--where", "split=val", "--set", "scoring.post.median_mm=3", "--set", "scoring.pool=max")
+    said = unlesion("calibrate", trained, pictures, *words, "--out", tmp_path / "mine", "--jobs", 1)
+    assert said.code == 0, said.err
+    scoring = json.loads((tmp_path / "mine" / "detector.json").read_text())["scoring"]
+    assert scoring["native"]["post"]["median_mm"] == scoring["shared"]["post"]["median_mm"] == 3
+    assert scoring["native"]["pool"] == scoring["shared"]["pool"] == "max"
+
+
+def test_calibrating_on_what_was_learnt_is_said_on_the_page(
+    unlesion: Command, trained: Path, pictures: Path, tmp_path: Path
+) -> None:
+    """It was said once, on the console."""
+    said = unlesion(
+        "calibrate", trained, pictures, "--where", "split=train", "--out", tmp_path / "mine", "--jobs", 1
+    )
+    (words,) = (line.removeprefix("warning: ") for line in said.err.splitlines() if "learn" in line)
+    record = json.loads((tmp_path / "mine" / "detector.json").read_text())["record"]
+    assert any(words in " ".join(one.split()) for one in record["calibrated_on"]["warnings"])
+    assert words[:40] in (tmp_path / "mine" / "report.html").read_text()

@@ -9,12 +9,12 @@ from typing import Any
 
 from unlesion.benchmark.spec import BenchSpec, CohortSpec, MethodSpec, resolve
 from unlesion.errors import BadInput
-from unlesion.methods.base import InputSpec
+from unlesion.methods.base import InputSpec, Method
 from unlesion.methods.registry import get_method, preset_settings
 from unlesion.prepare import Recipe, choose_recipe, is_store, load_recipe
 from unlesion.scans import Cohort
 from unlesion.scans.datasets import is_dataset
-from unlesion.scoring import ScoringConfig
+from unlesion.scoring import COMMON, ScoringConfig
 from unlesion.settings import merged, nested, parse_settings, validated
 from unlesion.training.config import TrainingConfig
 
@@ -110,6 +110,7 @@ def make_plan(spec: BenchSpec, cell: Cell, *, folder: Path) -> Plan:
         "learn": learn.digest,
         "seed": cell.seed,
         **_scored(scoring),
+        **_shared(method, nested(settings["scoring"])),
         # A budget means nothing to a method that is fitted in closed form.
         "budget": spec.budget_of(cell.method)._asdict() if learns else None,
     }
@@ -133,6 +134,12 @@ def _scored(scoring: ScoringConfig) -> dict[str, int]:
     return {"scored": 2} if scoring.standardise and "map:" in scoring.rule else {}
 
 
+def _shared(method: type[Method], over: Mapping[str, Any]) -> dict[str, Any]:
+    """What the shared scoring takes over from the settings where the method's own scoring has it anyway: nothing else tells."""
+    same = {name: over[name] for name in COMMON if name in over and method.native.get(name) == over[name]}
+    return {"shared": same} if same else {}
+
+
 def learns_alike(run: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
     """Whether two runs have the same weights, by their identities: scoring and settings of detection may differ.
 
@@ -144,7 +151,7 @@ def learns_alike(run: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
 
     def learning(identity: Mapping[str, Any]) -> dict[str, Any]:
         config = {name: value for name, value in identity["config"].items() if name not in at_detection}
-        kept = {name: value for name, value in identity.items() if name not in ("scoring", "scored")}
+        kept = {name: value for name, value in identity.items() if name not in ("scoring", "scored", "shared")}
         return {**kept, "config": config}
 
     return learning(run) == learning(other)

@@ -31,7 +31,7 @@ Item = TypeVar("Item")
 def choose_scans(rows: Sequence[Mapping[str, str]], shown: int = SHOWN) -> list[str]:
     """Keys of the scans to show: with lesions of all pathologies from small to large, and at last one healthy scan.
 
-    It depends on the scans alone, not on what a method made of them. Where nobody marked any lesion, scans with lesions are
+    It depends on the scans and their regions alone, not on what a method made of them. Where nobody marked any lesion, scans with lesions are
     taken evenly from their names; where no scan has lesions, healthy ones are.
 
     Args:
