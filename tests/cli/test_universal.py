@@ -114,10 +114,14 @@ def check_each_kind_has_its_own_thresholds(
         used = json.loads((again / "metrics.json").read_text())["calibration"]["native"]
         assert used["thresholds"] == parts[kind]["thresholds"] and used["subjects"] == 3
     # All six subjects allow 0.15, the three of each kind do not: nothing is flagged, and the map is there.
-    said = unlesion("detect", run, mixed, "--where", "split=test", "--alpha", 0.15, "--out", folder / "a", "--jobs", 1)
+    said = unlesion(
+        "detect", run, mixed, "--where", "split=test", "--alpha", 0.15, "--out", folder / "a", "--jobs", 1
+    )
     assert said.code == 0, said.err
     found = json.loads((folder / "a" / "T1-10" / "detection.json").read_text())
-    assert found["flagged"] is None and any("no p-value can be below 1/4" in words for words in found["warnings"])
+    assert found["flagged"] is None and any(
+        "no p-value can be below 1/4" in words for words in found["warnings"]
+    )
     both = json.loads((folder / "measured" / "metrics.json").read_text())["calibration"]["native"]
     assert set(both["parts"]) == {"T1", "CXR"} and both["subjects"] == 6
     page = (run / "report.html").read_text()

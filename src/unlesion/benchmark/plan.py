@@ -151,7 +151,9 @@ def learns_alike(run: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
 
     def learning(identity: Mapping[str, Any]) -> dict[str, Any]:
         config = {name: value for name, value in identity["config"].items() if name not in at_detection}
-        kept = {name: value for name, value in identity.items() if name not in ("scoring", "scored", "shared")}
+        kept = {
+            name: value for name, value in identity.items() if name not in ("scoring", "scored", "shared")
+        }
         return {**kept, "config": config}
 
     return learning(run) == learning(other)
