@@ -4,7 +4,7 @@
     python benchmarks/standing.py benchmarks/results cxr_nih image_auroc --without ddpm-500 ra-5
 
 One row a method: seed 0; the newest version of the method; of several rows of a version that which is read against healthy
-training scans (`scoring.standardise`). Rows of another test set than that of most rows are left out. Ranked by the first metric.
+training scans (`scoring.standardise`), by the newest version of that scoring. Rows of another test set than that of most rows are left out. Ranked by the first metric.
 The last column is the paired difference with the best row (95 %, bootstrap over subjects): a rank whose interval includes 0
 may be chance. It is left out where what comparisons need of the best row was too large to be kept. Budgets differ where the pages say so. `--csv` is what `forest.py` draws. For research use only; not a medical device.
 """
@@ -59,9 +59,13 @@ def rows_of(folder: Path, *, without: list[str]) -> list[dict[str, Any]]:
     return list(best.values())
 
 
-def _newness(row: dict[str, Any]) -> tuple[int, bool]:
+def _newness(row: dict[str, Any]) -> tuple[int, bool, int]:
     identity = row["identity"]
-    return identity["method_version"], bool(identity["scoring"].get("standardise"))
+    return (
+        identity["method_version"],
+        bool(identity["scoring"].get("standardise")),
+        identity.get("scored", 1),
+    )
 
 
 def against(best: dict[str, Any], row: dict[str, Any], metric: str) -> str:
