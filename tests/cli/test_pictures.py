@@ -1,13 +1,15 @@
-"""The scale on which galleries are drawn."""
+"""The scale on which galleries are drawn, and which healthy scans a run shows."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 
 from unlesion.calibration import Calibration
-from unlesion.cli.pictures import builder_for
+from unlesion.cli.pictures import builder_for, spread_out
+from unlesion.scans import Entry
 from unlesion.scoring import ScoringConfig, make_scorer
 
 SHAPE = (20, 20, 1)
@@ -41,3 +43,19 @@ def test_a_threshold_of_0_is_no_scale() -> None:
     drawn = {case.key: case.anomaly for case in found.cases}
     assert np.isclose(drawn["T1"].max(), 2.5) and np.isclose(drawn["T2"].max(), 1)
     assert all(np.isfinite(anomaly).all() for anomaly in drawn.values())
+
+
+def test_a_run_shows_different_subjects_and_heights() -> None:
+    """Slices came from one height: so many steps on in the cohort they have the same number."""
+
+    def slices(subjects: int, each: int) -> list[Entry]:
+        return [
+            Entry(key=f"s{one}/slice_{number}", paths=(Path("x.png"),), subject=f"s{one}")
+            for one in range(subjects)
+            for number in range(each)
+        ]
+
+    shown = spread_out(slices(8, 32))
+    assert len({entry.subject for entry in shown}) == len({entry.key.split("_")[1] for entry in shown}) == 4
+    assert len(spread_out(slices(1, 10))) == 4 and len(spread_out(slices(3, 1))) == 3
+    assert spread_out([]) == []

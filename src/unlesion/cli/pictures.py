@@ -43,13 +43,11 @@ def builder_on(calibration: Calibration | None, post: PostConfig) -> GalleryBuil
 def save_healthy_gallery(
     detector: Detector, cohort: Cohort | Sequence[Entry], run: Path, *, device: str
 ) -> None:
-    """Show a run a few healthy scans that it did not learn from, evenly taken from the cohort."""
+    """Show a run a few healthy scans that it did not learn from, of different subjects where there are."""
     from unlesion.evaluating import evaluated
 
-    entries = list(cohort)
     builder = builder_for(detector)
-    step = max(1, len(entries) // HEALTHY)
-    for entry in entries[step // 2 :: step][:HEALTHY]:
+    for entry in spread_out(list(cohort)):
         try:
             scan = entry.read()
             builder.look(evaluated(detector, entry, scan, detector.prepare(scan), device=device))
@@ -57,3 +55,19 @@ def save_healthy_gallery(
             # Named already while calibrating.
             continue
     builder.finish().save(run / "gallery")
+
+
+def spread_out(entries: Sequence[Entry]) -> list[Entry]:
+    """A few of them: subjects evenly, and of each a slice from higher up than of the one before."""
+    subjects: dict[str, list[Entry]] = {}
+    for entry in entries:
+        subjects.setdefault(entry.subject or entry.key, []).append(entry)
+    groups = list(subjects.values())
+    shown = min(HEALTHY, len(entries))
+    chosen: dict[str, Entry] = {}
+    for number in range(shown):
+        share = (number + 0.5) / shown
+        own = groups[int(share * len(groups))]
+        entry = own[int(share * len(own))]
+        chosen[entry.key] = entry
+    return list(chosen.values())
