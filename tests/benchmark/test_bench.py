@@ -8,7 +8,6 @@ import shutil
 from pathlib import Path
 
 import pytest
-import yaml
 
 from tests.cohorts import write_pictures
 from unlesion.benchmark import KnownResults, read_spec
@@ -387,52 +386,3 @@ def test_a_place_read_from_the_environment_that_is_not_there(
     spec = read_spec(bench / "spec.yaml")
     with pytest.raises(BadInput, match=r"nowhere.csv: .* read from \$\{BLOBS\}"):
         make_plan(spec, Cell(cohort=spec.cohorts[0], method=spec.methods[0], seed=0), folder=bench)
-
-
-def test_a_row_with_scans_left_out_is_not_kept(small: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """It stood as done, was kept, and was never measured again."""
-    broken = max(path for path in (small / "blobs").glob("*.png") if "mask" not in path.name)
-    whole = broken.read_bytes()
-    broken.write_bytes(whole[:40])
-    words = ("--results", str(small / "results"))
-    spec = CLOSED.replace("methods: [intensity, {name: atlas, preset: tiny}]", "methods: [intensity]")
-    assert bench_in(small, spec, "out", *words) == 2
-    assert "1 row of 1 left out test scans" in capsys.readouterr().err
-    assert rows_of(small / "out")["intensity"]["left_out"] == "1"
-    assert not list((small / "results").rglob("*.json"))
-    assert "1 test scan could not be used" in (small / "out" / "report.html").read_text()
-    broken.write_bytes(whole)
-    assert bench_in(small, spec, "out", "--resume", *words) == 0
-    assert rows_of(small / "out")["intensity"]["left_out"] == "0"
-    assert list((small / "results").rglob("*.json"))
-
-
-def test_a_recipe_file_lies_beside_the_spec(small: Path) -> None:
-    from unlesion.prepare import load_recipe
-
-    (small / "mine.yaml").write_text(yaml.safe_dump(load_recipe("slices", {}).model_dump(mode="json")))
-    spec = CLOSED.replace("recipe: slices", "recipe: mine.yaml").replace(
-        "methods: [intensity, {name: atlas, preset: tiny}]", "methods: [intensity]"
-    )
-    assert bench_in(small, spec, "out") == 0
-
-
-def test_a_split_without_scans_is_said_in_words_of_the_spec(
-    small: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert bench_in(small, CLOSED.replace('"val,test"', "other"), "out") == 2
-    assert "no scans in split other to test on" in capsys.readouterr().err
-
-
-def test_warnings_of_a_cohort_are_said_once_even_if_quiet(
-    small: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    rows = (small / "blobs" / "manifest.csv").read_text().splitlines()
-    names = rows[0].split(",")
-    kept = [
-        ",".join(cell for cell, name in zip(row.split(","), names, strict=True) if name != "subject")
-        for row in rows
-    ]
-    (small / "blobs" / "manifest.csv").write_text("\n".join(kept) + "\n")
-    bench_in(small, CLOSED, "out")
-    assert capsys.readouterr().err.count("no column 'subject'") == 1
