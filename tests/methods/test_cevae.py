@@ -80,3 +80,17 @@ def test_side_of_the_squares_follows_the_image() -> None:
     lost = (stub.erased != batch.images).flatten(1).sum(1)
     # 20 of 128 pixels are 10 of 64; at the round roi's rim a part may lie outside.
     assert int(lost.max()) == pytest.approx(100, abs=1)
+
+
+def test_batch_statistics_are_those_of_whole_images() -> None:
+    """Half of what detection normalises by came from images with holes."""
+    whole, both = tiny("vae"), tiny("cevae", square=0.9)
+    batch = blob_batch(8)
+    means = []
+    for method in (whole, both):
+        network = built(method).train()
+        method.stages()[0].phases[0].loss(network, batch, context())
+        means.append({k: v for k, v in network.state_dict().items() if k.endswith("running_mean")})
+    assert means[0] and means[0].keys() == means[1].keys()
+    for name, mean in means[0].items():
+        torch.testing.assert_close(mean, means[1][name])

@@ -128,6 +128,9 @@ def test_less_than_usual_of_a_distance_is_not_unusual() -> None:
     again = make_scorer(config)
     again.load_state_dict(scorer.state_dict())
     assert float(again.map(seen(0.0)).mean()) == 0.0
+    # In whatever units the map is.
+    small = make_scorer(config).fit([seen(value * 1e-3) for value in (0.4, 0.5, 0.6)])
+    assert float(small.map(seen(1e-3)).mean()) == pytest.approx(more, rel=1e-3)
     # Runs from before were calibrated with both signs.
     older = make_scorer(config)
     older.load_state_dict({name: value for name, value in scorer.state_dict().items() if name != "signed"})

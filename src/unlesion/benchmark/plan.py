@@ -129,7 +129,8 @@ def make_plan(spec: BenchSpec, cell: Cell, *, folder: Path) -> Plan:
 def _scored(scoring: ScoringConfig) -> dict[str, int]:
     """The version of the scoring's code, where rows of an earlier one would differ.
 
-    2: of a method's own map without values below 0, read against healthy scans, only what is more than usual counts.
+    2: of a method's own map without values below 0, read against healthy scans, only what is more than usual counts, and the
+    smallest SD is a share of the map's size.
     """
     return {"scored": 2} if scoring.standardise and "map:" in scoring.rule else {}
 

@@ -79,7 +79,8 @@ class ScoringConfig(BaseModel):
         sign: "both" looks for any difference, "bright" for more than expected, "dark" for less.
         standardise: measure in standard deviations of healthy scans at the same pixel and height.
         height_bins: number of height ranges with their own normative mean and SD.
-        sd_floor: smallest normative SD, in units of the rule (normalised intensities for a residual).
+        sd_floor: smallest normative SD, in units of the rule (normalised intensities for a residual); own maps without
+            values below 0 have one of their own size.
         channels: how channels join.
         pool: how a map becomes the scan score: mean of the highest `pool_fraction` of the roi's pixels
             ("top"), their mean, or their maximum.

@@ -13,6 +13,9 @@ from unlesion.scoring.evidence import Floats, Mask
 # The weight of what is known from the whole height range against what was seen at one pixel.
 PRIOR_SCANS = 5.0
 
+# The smallest SD of signals without values below 0, as a share of their root mean square.
+FLOOR_SHARE = 0.25
+
 
 class NormativeModel:
     """Mean and SD of a healthy signal per height range, channel and pixel, gathered in one pass.
@@ -23,20 +26,22 @@ class NormativeModel:
 
     Args:
         bins: number of height ranges.
-        sd_floor: smallest SD.
+        sd_floor: smallest SD, in units of the signal.
+        own: whether the signal is a method's own map. One without values below 0 is a distance, in units of its own: its
+            smallest SD is `FLOOR_SHARE` of its root mean square, and less than usual is not unusual.
     """
 
-    def __init__(self, *, bins: int, sd_floor: float) -> None:
+    def __init__(self, *, bins: int, sd_floor: float, own: bool = False) -> None:
         self.bins = bins
         self.sd_floor = sd_floor
         self._sums: NDArray[np.float64] | None = None  # (3, bins, C, H, W): count, sum, sum of squares
-        self._signed = False
+        self._signed = not own
         self._mean: Floats | None = None
         self._sd: Floats | None = None
 
     @property
     def signed(self) -> bool:
-        """Whether healthy scans had values below 0: only then is less than usual unusual, too, and not just healthier."""
+        """Whether the signal may lie below 0: only then is less than usual unusual, too, and not just healthier."""
         return self._signed
 
     @property
@@ -74,7 +79,8 @@ class NormativeModel:
         # E[x²] - mean², both over the seen slices and the assumed ones.
         variance = (squares + PRIOR_SCANS * prior) / weight - mean**2
         self._mean = mean.astype(np.float32)
-        self._sd = np.maximum(np.sqrt(np.maximum(variance, 0)), self.sd_floor).astype(np.float32)
+        floor = self.sd_floor if self._signed or not overall else FLOOR_SHARE * np.sqrt(overall)
+        self._sd = np.maximum(np.sqrt(np.maximum(variance, 0)), floor).astype(np.float32)
         self._sums = None
 
     def standardise(self, signal: Floats, positions: NDArray[Any]) -> Floats:

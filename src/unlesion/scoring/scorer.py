@@ -29,7 +29,11 @@ class Scorer:
     def __init__(self, config: ScoringConfig) -> None:
         self.config = config
         self._normative = (
-            NormativeModel(bins=config.height_bins, sd_floor=config.sd_floor) if config.standardise else None
+            NormativeModel(
+                bins=config.height_bins, sd_floor=config.sd_floor, own=config.rule.startswith("map:")
+            )
+            if config.standardise
+            else None
         )
 
     @property

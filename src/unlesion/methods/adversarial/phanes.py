@@ -67,7 +67,7 @@ class PhanesConfig(ReversedConfig):
     """
 
     # Where its inpainter paints in training hangs on the perceptual map.
-    at_detection: ClassVar[frozenset[str]] = frozenset({"samples"})
+    at_detection: ClassVar[frozenset[str]] = frozenset({"samples", "quantile"})
 
     inpainting: float = Field(0.4, gt=0, lt=1)
     generator_width: int = Field(64, ge=1)

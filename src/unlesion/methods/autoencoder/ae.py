@@ -65,8 +65,9 @@ class AutoEncoder(Method):
         "SSIM loss: Bergmann et al., VISAPP 2019."
     )
     deviations = (
-        "The loss is averaged over the roi; the paper sums it over all pixels (with Adam only a scale).",
+        "The loss is averaged over the roi: background is not learnt; the paper sums it over all pixels.",
         "Training length and learning-rate cosine come from the budget; the paper stops on validation loss.",
+        "The weights kept are averaged ones, beside the batch statistics of the last; learning rates rise over the first 25 steps, here as in all methods.",
         "The published score keeps bright residuals above a percentile only; native here is |x - x^|.",
         "The SSIM loss is used with this network, not with Bergmann's own 9-layer one.",
         "The cpu and tiny presets are smaller than the published networks.",

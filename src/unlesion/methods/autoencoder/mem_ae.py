@@ -86,7 +86,7 @@ class MemoryAutoEncoder(Method):
         "The paper preset is the published video network with 2-D convolutions in place of 3-D ones.",
         "The loss is averaged over the roi; the originals average over whole pictures.",
         "Images are 0 to 1.5 here and -1 to 1 in the originals.",
-        "The weights kept are averaged ones; training length comes from the budget.",
+        "The weights kept are averaged ones, beside the batch statistics of the last; training length comes from the budget.",
         "The image score is the mean of the map after the median filter that all maps here pass.",
         "Learning rates rise over the first 25 steps of every stage, here as in all methods.",
         "The cpu preset learns in batches of 32 images, the originals 64.",

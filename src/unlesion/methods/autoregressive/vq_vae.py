@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from functools import partial
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from pydantic import Field, model_validator
@@ -59,6 +59,11 @@ class VQVAEConfig(MethodConfig):
         samples: drawn tokens per order, averaged; 0 takes the likeliest token.
         smooth: standard deviation of the Gaussian that softens the mask of flags, in tokens.
     """
+
+    # The quantile is learnt of whatever tokens are flagged by; which of it is read is decided at detection.
+    at_detection: ClassVar[frozenset[str]] = frozenset(
+        {"flag", "flag_probability", "flag_share", "samples", "smooth"}
+    )
 
     widths: tuple[int, ...] = Field((256, 256, 256), min_length=1)
     units: int = Field(2, ge=0)
@@ -138,6 +143,7 @@ class VQVAE(Method):
         "The native image score is the top of the map; the published one is minus the log likelihood of all tokens, to which the mean of the map `surprise` is the nearest.",
         "The threshold that is learnt is that of the weights as they learn, though the weights kept are averaged ones.",
         "Both learning rates follow a cosine to 0; training length comes from the budget.",
+        "Learning rates rise over the first 25 steps of every stage, here as in all methods.",
         "The cpu and gpu presets begin without quantisation; cpu gives each training image to one order only.",
         "The tiny, cpu and gpu presets are smaller, revive idle codes, and find the threshold on training images.",
     )
@@ -161,7 +167,7 @@ class VQVAE(Method):
         "paper": {"image_size": 128, "batch": 32},
     }  # fmt: skip
     native = {"rule": "map:masked"}
-    version = 2
+    version = 3
     Config = VQVAEConfig
     config: VQVAEConfig
 
@@ -244,8 +250,9 @@ class VQVAE(Method):
         """Cross-entropy of every token given those before it, mean over places and orders."""
         assert isinstance(network, VQVAENetwork)
         images = batch.images * batch.roi
-        with torch.no_grad():
-            tokens = network.tokens(images).flatten(1)
+        # In full precision, as at detection: which of two codes is nearer may hang on the last digits.
+        with torch.no_grad(), torch.autocast(images.device.type, enabled=False):
+            tokens = network.tokens(images.float()).flatten(1)
         inside = self._inside(batch.roi)
         if self.config.deal:
             hands = [slice(order, None, self.config.orders) for order in range(self.config.orders)]

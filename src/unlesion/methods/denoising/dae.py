@@ -78,10 +78,11 @@ class DenoisingAutoEncoder(ConditionedMethod):
     )
     deviations = (
         "With one channel the first convolution is plain: a standardised one cannot see absolute grey.",
-        "The loss is averaged over the roi, the paper's over all pixels, masked (with Adam only a scale).",
+        "The loss is averaged over the roi, the paper's over all pixels, masked: a scale, which weight decay and the clipped gradient see.",
         "Images are clipped at 1.5 by the recipe; the paper does not clip.",
         "The published median filter is post-processing here, common to all methods, in mm; the published erosion of the roi is, too, but off by default (`scoring.erode_mm`). The grain of the noise is 8 pixels in all presets, as published at 128 pixels: beside the head it is twice as coarse at 64.",
         "Training length comes from the budget; only the paper preset oscillates its learning rate.",
+        "The weights kept are averaged ones; learning rates rise over the first 25 steps, here as in all methods.",
         "The tiny, cpu and gpu presets have fewer channels and a higher learning rate.",
         "`condition=true`, off by default, tells the network the modality of every image; the published ones are not told.",
     )

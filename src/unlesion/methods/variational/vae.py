@@ -58,9 +58,12 @@ class VariationalAutoEncoder(ConditionedMethod):
         "Medical Image Analysis 2021. Gradient maps: Zimmerer et al. Unsupervised Anomaly Localization "
         "using Variational Auto-Encoders. MICCAI 2019."
     )
-    deviations = (
-        "The loss is the paper's sum over the roi divided by the roi's pixels (with Adam only a scale).",
+    deviations: tuple[str, ...] = (
+        "The loss is the paper's sum, over the roi alone and divided by its pixels: background is not learnt.",
         "Training length and learning-rate cosine come from the budget; the paper stops on validation loss.",
+        "The weights kept are averaged ones, beside the batch statistics of the last; learning rates rise over the first 25 steps, here as in all methods.",
+        "`log_sigma` is kept between -8 and 8.",
+        "The cpu and gpu presets let `beta` rise at first; all but paper have higher learning rates.",
         "Gradients are taken at the mean code and blurred; the original averages over drawn codes.",
         "The published score keeps bright residuals above a percentile only; native here is |x - x^|.",
         "The cpu and tiny presets are smaller than the published network.",
