@@ -58,7 +58,7 @@ class VariationalAutoEncoder(ConditionedMethod):
         "Medical Image Analysis 2021. Gradient maps: Zimmerer et al. Unsupervised Anomaly Localization "
         "using Variational Auto-Encoders. MICCAI 2019."
     )
-    deviations: tuple[str, ...] = (
+    deviations: ClassVar[tuple[str, ...]] = (
         "The loss is the paper's sum, over the roi alone and divided by its pixels: background is not learnt.",
         "Training length and learning-rate cosine come from the budget; the paper stops on validation loss.",
         "The weights kept are averaged ones, beside the batch statistics of the last; learning rates rise over the first 25 steps, here as in all methods.",
