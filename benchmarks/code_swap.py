@@ -31,7 +31,8 @@ import torch
 from PIL import Image, ImageDraw
 from torch import Tensor
 
-from unlesion.detector import Detector, batches_of
+from unlesion.batching import batches_of
+from unlesion.detector import Detector
 from unlesion.errors import BadInput
 from unlesion.methods.batch import Batch
 from unlesion.methods.diffusion.cddpm import ConditionedDDPM

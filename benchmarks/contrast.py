@@ -44,8 +44,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from unlesion.batching import batches_of
 from unlesion.cli.options import pick_device
-from unlesion.detector import Detector, batches_of
+from unlesion.detector import Detector
 from unlesion.errors import BadInput
 from unlesion.evaluation.bootstrap import Bootstrap
 from unlesion.methods.diffusion.cddpm import ConditionedDDPM

@@ -11,7 +11,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from unlesion.detector import Detector, batches_of
+from unlesion.batching import batches_of
+from unlesion.detector import Detector
 from unlesion.errors import BadInput
 from unlesion.evaluation.bootstrap import Bootstrap
 from unlesion.methods.batch import Batch

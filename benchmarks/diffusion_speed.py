@@ -86,7 +86,7 @@ def made(name: str) -> tuple[Any, Any]:
 
 def ours(method: Any, network: nn.Module, batch: Any) -> Tensor:
     """The healthy volume, in batches like those of a detector."""
-    from unlesion.detector import CHUNK
+    from unlesion.batching import CHUNK
 
     healthy = torch.zeros_like(batch.images)
     with torch.no_grad():

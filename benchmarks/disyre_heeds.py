@@ -14,7 +14,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from unlesion.detector import Detector, batches_of
+from unlesion.batching import batches_of
+from unlesion.detector import Detector
 from unlesion.errors import BadInput
 from unlesion.methods.denoising.disyre import Disyre
 from unlesion.scans import Cohort

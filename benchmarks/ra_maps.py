@@ -18,7 +18,8 @@ from scipy.ndimage import median_filter
 from sklearn.metrics import average_precision_score
 from torch import Tensor
 
-from unlesion.detector import Detector, batches_of
+from unlesion.batching import batches_of
+from unlesion.detector import Detector
 from unlesion.methods.adversarial.ra import normalised_by_percentile
 from unlesion.networks.adaptive_equalise import adaptive_equalise
 from unlesion.networks.perceptual import feature_distance

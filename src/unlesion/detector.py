@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -14,19 +14,18 @@ from torch import nn
 
 import unlesion
 from unlesion.archive import save_tensors
+from unlesion.batching import batches_of
 from unlesion.calibration import RATES, Calibration, TrainingProfile
 from unlesion.detection import Detection
 from unlesion.errors import BadInput
 from unlesion.files import read_json, write_json, write_text
 from unlesion.methods.base import InputSpec, Method
-from unlesion.methods.batch import Batch
 from unlesion.methods.registry import get_method, read_card
 from unlesion.modality import refuse_other_order
 from unlesion.networks.precision import flushed_denormals
 from unlesion.prepare import Prepared, Recipe
 from unlesion.scans import Scan
 from unlesion.scoring import ScanEvidence, Scorer, ScoringConfig, make_scorer, remove_small
-from unlesion.seeds import seed_of
 from unlesion.settings import validated
 from unlesion.wording import count
 
@@ -38,9 +37,6 @@ DEFAULT_ALPHA = 0.05
 
 # The share of healthy voxels above the threshold of `lesions`, unless told otherwise.
 DEFAULT_RATE = "fpr_001"
-
-# Slices that go through the network at once at detection.
-CHUNK = 32
 
 
 @dataclass(kw_only=True, eq=False)
@@ -83,8 +79,12 @@ class Detector:
         self._check_channels(scan.key, scan.channels, scan.modality)
         return self.recipe.prepare(scan) if prepared is None else prepared
 
-    def evidence(self, prepared: Prepared, *, device: str | torch.device = "cpu") -> ScanEvidence:
+    def evidence(
+        self, prepared: Prepared, *, device: str | torch.device = "cpu", everything: bool = False
+    ) -> ScanEvidence:
         """What the method finds in a whole prepared scan; slices without any roi are skipped.
+
+        Of own maps and codes there may be those only that the scorings read, unless `everything` is asked for.
 
         Raises:
             BadInput: the channels are not those trained on, or are in another order, or the region of
@@ -102,7 +102,9 @@ class Detector:
         healthy: NDArray[np.float32] | None = None
         maps: dict[str, NDArray[np.float32]] = {}
         latent: dict[str, NDArray[np.float32]] = {}
-        for where, batch in batches_of(prepared, seed=self.seed):
+        read = [scorer.wanted for scorer in self.scorers.values()]
+        wanted = None if everything else frozenset[str]().union(*read)
+        for where, batch in batches_of(prepared, seed=self.seed, wanted=wanted):
             with torch.no_grad(), flushed_denormals():
                 found = self.method.explain(network, batch.to(device))
             if found.healthy is not None:
@@ -352,26 +354,6 @@ class Detector:
     def with_calibration(self, calibrations: Mapping[str, Calibration]) -> Detector:
         """The same detector with other thresholds and p-values."""
         return replace(self, calibrations=dict(calibrations))
-
-
-def batches_of(prepared: Prepared, *, seed: int) -> Iterator[tuple[NDArray[np.int64], Batch]]:
-    """The slices of a prepared scan that hold any roi, in batches; with their places in the scan."""
-    there = np.flatnonzero(prepared.roi.any(axis=(1, 2)))
-    for start in range(0, len(there), CHUNK):
-        where = there[start : start + CHUNK]
-        count = len(where)
-        yield (
-            where,
-            Batch(
-                images=torch.from_numpy(np.ascontiguousarray(prepared.images[where])),
-                roi=torch.from_numpy(np.ascontiguousarray(prepared.roi[where]))[:, None],
-                position=torch.from_numpy(np.ascontiguousarray(prepared.positions[where])).float(),
-                spacing=torch.tensor(prepared.spacing, dtype=torch.float32).expand(count, 2).contiguous(),
-                modality=(tuple(prepared.modality),) * count,
-                scan_ids=(prepared.key,) * count,
-                seeds=torch.tensor([seed_of(seed, prepared.key, int(i)) for i in where]),
-            ),
-        )
 
 
 def roi_of(scan: Scan, prepared: Prepared) -> NDArray[np.bool_]:

@@ -23,6 +23,7 @@ class Batch:
         scan_ids: one name per image; slices of a scan share it.
         seeds: (B,) int64, one per image, made of the run's seed and the image's own identity: all
             randomness at inference is drawn from it, so that a result never depends on neighbours.
+        wanted: names of the method's own maps and codes that will be read; None: all.
     """
 
     images: Tensor
@@ -32,6 +33,7 @@ class Batch:
     modality: tuple[tuple[str, ...], ...]
     scan_ids: tuple[str, ...]
     seeds: Tensor
+    wanted: frozenset[str] | None = None
 
     def __len__(self) -> int:
         return int(self.images.shape[0])
@@ -58,7 +60,12 @@ class Batch:
             modality=tuple(self.modality[row] for row in number.tolist()),
             scan_ids=tuple(self.scan_ids[row] for row in number.tolist()),
             seeds=self.seeds[number],
+            wanted=self.wanted,
         )
+
+    def wants(self, *names: str) -> bool:
+        """Whether any of these maps or codes will be read: what costs something may be left out of the evidence else."""
+        return self.wanted is None or not self.wanted.isdisjoint(names)
 
     def noise(self, shape: tuple[int, ...], *, salt: int = 0) -> Tensor:
         """Standard normal noise of `shape` per image, (B, *shape), from each image's own seed."""

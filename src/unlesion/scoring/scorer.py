@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from unlesion.scoring.config import ScoringConfig
 from unlesion.scoring.evidence import Floats, Mask, ScanEvidence
-from unlesion.scoring.latent import dissimilarity
+from unlesion.scoring.latent import CODES, dissimilarity
 from unlesion.scoring.normative import NormativeModel
 from unlesion.scoring.post import post_process
 from unlesion.scoring.rules import is_signed, signal_of, take_sign
@@ -40,6 +40,12 @@ class Scorer:
     def needs_fit(self) -> bool:
         """Whether `fit` with healthy evidence must come before `map`."""
         return self._normative is not None and not self._normative.fitted
+
+    @property
+    def wanted(self) -> frozenset[str]:
+        """The names of the method's own maps and codes that this scoring reads."""
+        maps = {rule.removeprefix("map:") for rule in self.config.factors if rule.startswith("map:")}
+        return frozenset(maps if self.config.scan == "map" else {*maps, *CODES})
 
     def fit(self, healthy: Iterable[ScanEvidence]) -> Scorer:
         """Learn what healthy evidence looks like, in one pass; without `standardise` nothing is read.

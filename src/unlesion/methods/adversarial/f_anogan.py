@@ -169,6 +169,8 @@ class FastAnoGAN(Method):
         with asking(network):
             code = network.encoder(images)
             drawn = self._cut(network.generator(code), batch.roi)
+            if not batch.wants("izi", "features"):
+                return Evidence(healthy=drawn * batch.roi, latent={"code": code})
             apart = feature_error(network.critic, images, drawn)
         inside = batch.roi[:, 0]
         error = (drawn - images).square().mean(1)

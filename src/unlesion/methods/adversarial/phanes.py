@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
 from typing import Any, ClassVar, Literal
@@ -230,23 +230,35 @@ class Phanes(ReversedAutoEncoder):
         before = [replace(one, share=one.share * (1.0 - config.inpainting)) for one in super().stages()]
         return [*before, inpainting]
 
-    def _ask(self, network: IntrospectiveNetwork, images: Tensor, roi: Tensor, noise: Tensor) -> Evidence:
+    def _ask(
+        self,
+        network: IntrospectiveNetwork,
+        images: Tensor,
+        roi: Tensor,
+        noise: Tensor,
+        wants: Callable[..., bool],
+    ) -> Evidence:
         """Find with the autoencoder, replace with the inpainter."""
         assert isinstance(network, PhanesNetwork)
-        found = super()._ask(network, images, roi, noise)
+        # The code of what the autoencoder draws is not asked for: that of the inpainted image counts.
+        found = super()._ask(network, images, roi, noise, lambda *names: False)
         suspicion = found.maps["norm95"]
         mask = self._mask(network, suspicion, roi, self.config.quantile)
         healthy = torch.where(mask, network.generator(images, mask), images)
-        again = network.encode(healthy)
         change = (images - healthy).abs().mean(1) * self._perceptual(network, images, healthy, roi)
         return Evidence(
             healthy=healthy,
             maps={"phanes": change, "norm95": suspicion, "mask": mask[:, 0].float()},
-            latent={**found.latent, "mu_redrawn": again.mean, "log_sigma_redrawn": again.log_sigma},
+            latent={**found.latent, **self._codes_of(network, healthy, wants)},
         )
 
     def _maps(
-        self, network: IntrospectiveNetwork, images: Tensor, healthy: Tensor, roi: Tensor
+        self,
+        network: IntrospectiveNetwork,
+        images: Tensor,
+        healthy: Tensor,
+        roi: Tensor,
+        wants: Callable[..., bool],
     ) -> dict[str, Tensor]:
         """Only the one of `ra` that masks are made of."""
         ceiling = self.config.ceiling
@@ -286,7 +298,7 @@ class Phanes(ReversedAutoEncoder):
         # At detection nothing is computed in bfloat16: the threshold should not be learnt there.
         with torch.autocast(images.device.type, enabled=False):
             redrawn = few(images[some]) * roi[some]
-            suspicion = self._maps(few, images[some], redrawn, roi[some])["norm95"]
+            suspicion = self._maps(few, images[some], redrawn, roi[some], lambda *names: True)["norm95"]
             if network.threshold.training:
                 network.threshold.add(suspicion[roi[some, 0]].clamp(min=LOWEST).log())
             own = self._mask(network, suspicion, roi[some], config.training_quantile)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar, Literal
@@ -128,22 +128,35 @@ class ReversedAutoEncoder(SoftIntroVAE):
         return {"embedding": self.config.embedding * embedding_loss(seen.taps, redrawn)}
 
     def _maps(
-        self, network: IntrospectiveNetwork, images: Tensor, healthy: Tensor, roi: Tensor
+        self,
+        network: IntrospectiveNetwork,
+        images: Tensor,
+        healthy: Tensor,
+        roi: Tensor,
+        wants: Callable[..., bool],
     ) -> dict[str, Tensor]:
         ceiling = self.config.ceiling
         images, healthy = images.clamp(0.0, ceiling), healthy.clamp(0.0, ceiling)
+        maps: dict[str, Tensor] = {}
+        if not wants("midl", "norm95", "plain95"):
+            return maps
+        looks = self._perceptual(network, images, healthy, roi)
+        if wants("plain95"):
+            # Without equalisation, which takes from a large lesion what makes it stand out.
+            residual = (images - healthy).abs().mean(1)
+            maps["plain95"] = normalised_by_percentile(residual, roi[:, 0]) * looks
+        if not wants("midl", "norm95"):
+            return maps
         equalised = adaptive_equalise(images, ceiling=ceiling) * roi
         redrawn = adaptive_equalise(healthy, ceiling=ceiling) * roi
         residual = (redrawn - equalised).abs().mean(1)
-        looks = self._perceptual(network, images, healthy, roi)
-        # Equalised images end at 1, whatever the ceiling was.
-        looks_equalised = self._perceptual(network, equalised, redrawn, roi, brightest=1.0)
-        return {
-            "midl": residual * looks * looks_equalised,
-            "norm95": normalised_by_percentile(residual, roi[:, 0]) * looks,
-            # Without equalisation, which takes from a large lesion what makes it stand out.
-            "plain95": normalised_by_percentile((images - healthy).abs().mean(1), roi[:, 0]) * looks,
-        }
+        if wants("norm95"):
+            maps["norm95"] = normalised_by_percentile(residual, roi[:, 0]) * looks
+        if wants("midl"):
+            # Equalised images end at 1, whatever the ceiling was.
+            looks_equalised = self._perceptual(network, equalised, redrawn, roi, brightest=1.0)
+            maps["midl"] = residual * looks * looks_equalised
+        return maps
 
     def _perceptual(
         self,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, ClassVar, Literal
 
@@ -197,7 +197,7 @@ class SoftIntroVAE(ConditionedMethod):
         size = 1 if self.one_by_one else max(1, len(batch))
         with asking(network):
             found = [
-                self._ask(network.told_of(rows), images[rows], batch.roi[rows], noise[rows])
+                self._ask(network.told_of(rows), images[rows], batch.roi[rows], noise[rows], batch.wants)
                 for rows in (slice(start, start + size) for start in range(0, max(1, len(batch)), size))
             ]
         return Evidence(
@@ -206,27 +206,43 @@ class SoftIntroVAE(ConditionedMethod):
             latent={name: torch.cat([one.latent[name] for one in found]) for name in found[0].latent},
         )
 
-    def _ask(self, network: IntrospectiveNetwork, images: Tensor, roi: Tensor, noise: Tensor) -> Evidence:
+    def _ask(
+        self,
+        network: IntrospectiveNetwork,
+        images: Tensor,
+        roi: Tensor,
+        noise: Tensor,
+        wants: Callable[..., bool],
+    ) -> Evidence:
         """Evidence about images; each row of `noise` (B, samples, latent) draws one more of each."""
         seen = network.encode(images)
         # Noise of 0 is the mean code.
         redrawn = [network.decode(seen.draw(drawn)) * roi for drawn in noise.unbind(1)]
-        maps = [self._maps(network, images, healthy, roi) for healthy in redrawn]
+        maps = [self._maps(network, images, healthy, roi, wants) for healthy in redrawn]
         healthy = torch.stack(redrawn).mean(0)
-        again = network.encode(healthy)
+        codes = self._codes_of(network, healthy, wants)
         return Evidence(
             healthy=healthy,
             maps={name: torch.stack([each[name] for each in maps]).mean(0) for name in maps[0]},
-            latent={
-                "mu": seen.mean,
-                "log_sigma": seen.log_sigma,
-                "mu_redrawn": again.mean,
-                "log_sigma_redrawn": again.log_sigma,
-            },
+            latent={"mu": seen.mean, "log_sigma": seen.log_sigma, **codes},
         )
 
+    def _codes_of(
+        self, network: IntrospectiveNetwork, healthy: Tensor, wants: Callable[..., bool]
+    ) -> dict[str, Tensor]:
+        """The code of the healthy images, where it will be read."""
+        if not wants("mu_redrawn", "log_sigma_redrawn"):
+            return {}
+        again = network.encode(healthy)
+        return {"mu_redrawn": again.mean, "log_sigma_redrawn": again.log_sigma}
+
     def _maps(
-        self, network: IntrospectiveNetwork, images: Tensor, healthy: Tensor, roi: Tensor
+        self,
+        network: IntrospectiveNetwork,
+        images: Tensor,
+        healthy: Tensor,
+        roi: Tensor,
+        wants: Callable[..., bool],
     ) -> dict[str, Tensor]:
         """The method's own maps of one drawn image: none here, the residual is the published score."""
         return {}

@@ -31,6 +31,17 @@ class GradientEvidence:
     codes: dict[str, Tensor]
 
 
+def codes_of(
+    network: nn.Module, batch: Batch, mean: Tensor, log_sigma: Tensor, healthy: Tensor
+) -> dict[str, Tensor]:
+    """The code of the images and, where it will be read, that of their redrawing."""
+    codes = {"mu": mean, "log_sigma": log_sigma}
+    if batch.wants("mu_redrawn", "log_sigma_redrawn"):
+        with asking(network):
+            codes["mu_redrawn"], codes["log_sigma_redrawn"] = network.encode(healthy * batch.roi)  # type: ignore[operator]
+    return codes
+
+
 def gradient_maps(
     network: nn.Module,
     batch: Batch,
@@ -68,14 +79,7 @@ def gradient_maps(
         else:
             total = error(healthy, images, roi).sum()
         (error_gradient,) = torch.autograd.grad(total, images)
-    with asking(network):
-        mean_redrawn, log_sigma_redrawn = network.encode(healthy * batch.roi)  # type: ignore[operator]
-    latent = {
-        "mu": mean,
-        "log_sigma": log_sigma,
-        "mu_redrawn": mean_redrawn,
-        "log_sigma_redrawn": log_sigma_redrawn,
-    }
+    latent = codes_of(network, batch, mean, log_sigma, healthy)
     roi = batch.roi
     kl_map = blur_inside(kl_gradient.abs().mean(1, keepdim=True), roi, smoothing)
     elbo_map = blur_inside((error_gradient + beta * kl_gradient).abs().mean(1, keepdim=True), roi, smoothing)

@@ -15,10 +15,11 @@ from unlesion.methods.base import MethodConfig, Phase, Stage, StepContext
 from unlesion.methods.batch import Batch, Evidence
 from unlesion.methods.conditioned import ConditionedConfig, ConditionedMethod
 from unlesion.methods.sizes import coarsest_grid
-from unlesion.methods.variational.gradients import gradient_maps
+from unlesion.methods.variational.gradients import codes_of, gradient_maps
 from unlesion.methods.variational.network import VariationalNetwork, divergence
 from unlesion.networks.bottleneck import DenseCode, DenseExpansion
 from unlesion.networks.draws import normal
+from unlesion.networks.modes import asking
 from unlesion.networks.roi import roi_sum
 from unlesion.networks.strided import StridedDecoder, StridedEncoder, decoder_widths
 
@@ -132,8 +133,15 @@ class VariationalAutoEncoder(ConditionedMethod):
     def explain(self, network: nn.Module, batch: Batch) -> Evidence:
         """Reconstruction from the mean code, the gradient maps, and the code's distribution."""
         config = self.config
+        told = self.told(network, batch)
+        if not batch.wants("kl_gradient", "elbo_gradient", "combi"):
+            with asking(network):
+                mean, log_sigma = told.encode(batch.images * batch.roi)  # type: ignore[operator]
+                healthy = told.decode(mean)  # type: ignore[operator]
+            codes = codes_of(told, batch, mean, log_sigma, healthy)
+            return Evidence(healthy=healthy.float() * batch.roi, latent=codes)
         found = gradient_maps(
-            self.told(network, batch),
+            told,
             batch,
             error=self._error,
             beta=config.beta,
