@@ -41,6 +41,7 @@ def test_a_fault_is_kept_with_its_scan(tmp_path: Path) -> None:
     assert one.ours
     assert one.problem == "f: a failure of ours: RuntimeError: oops second line"
     assert "RuntimeError" in one.trace
+    assert [swept.entry.key for swept in others] == [entry.key for entry in good]
     assert all(swept.prepared is not None for swept in others)
 
 

@@ -221,4 +221,5 @@ def test_a_bids_dataset(unlesion: Command, dataset: Path, tmp_path: Path) -> Non
         "detect", trained, store, "--where", "split=test", "--out", tmp_path / "stored", "--jobs", 1
     )
     assert said.code == 0, said.err
-    assert set(rows_of(tmp_path / "stored")) < set(rows)
+    stored = rows_of(tmp_path / "stored")
+    assert stored and set(stored) < set(rows)

@@ -216,14 +216,23 @@ def test_calibrate_with_other_scoring_and_compare_shared(
     assert new["scoring"]["native"]["sign"] == "bright"
     assert new["scoring"]["native"]["post"]["median_mm"] == 0
     assert new["scoring"]["native"]["pool"] == old["scoring"]["native"]["pool"]
-    assert new["scoring"]["shared"] == old["scoring"]["shared"]
+    # Post-processing is common to both scorings; the sign is the native one's alone.
+    post = new["scoring"]["native"]["post"]
+    assert new["scoring"]["shared"] == {**old["scoring"]["shared"], "post": post}
     assert "calibrate" in (out / "unlesion.log").read_text()
     logging.getLogger("unlesion").info("still written")
     assert "still written" in (out / "unlesion.log").read_text()
-    for run in (trained, out):
+    signed = tmp_path / "signed"
+    assert (
+        unlesion(
+            "calibrate", trained, pictures, "--out", signed, "--jobs", 1, "--set", "scoring.sign=bright"
+        ).code
+        == 0
+    )
+    for run in (trained, signed):
         words = ["evaluate", run, pictures, "--out", tmp_path / "e" / run.name, "--jobs", 1]
         assert unlesion(*words).code == 0
-    pair = [tmp_path / "e" / trained.name, tmp_path / "e" / "mine"]
+    pair = [tmp_path / "e" / trained.name, tmp_path / "e" / "signed"]
     said = unlesion("compare", *pair, "--scoring", "shared", "--out", tmp_path / "compare")
     assert said.code == 0, said.err
     assert "shared scoring" in said.out

@@ -16,6 +16,7 @@ from PIL import Image
 
 from tests.cli.conftest import Command
 from unlesion import __version__
+from unlesion.calibration import Calibration
 
 
 def test_train_writes_a_whole_run(trained: Path) -> None:
@@ -64,6 +65,13 @@ def test_detect_writes_results_in_the_space_of_the_scan(
     said = json.loads((lesion / "detection.json").read_text())
     assert {"score", "p_value", "flagged", "alpha", "threshold", "volume_ml", "components"} <= set(said)
     assert {"warnings", "run", "recipe"} <= set(said)
+    calibration = Calibration.from_json(
+        json.loads((trained / "detector.json").read_text())["calibration"]["native"]
+    )
+    for row in rows:
+        one = json.loads((out / row["key"] / "detection.json").read_text())
+        assert one["p_value"] == pytest.approx(calibration.p_value(one["score"]))
+        assert one["flagged"] == (one["p_value"] <= 0.2)
     mean = {row["label"]: [] for row in rows}
     for row in rows:
         mean[row["label"]].append(float(row["score"]))
@@ -302,3 +310,36 @@ def test_report_can_be_made_again(unlesion: Command, trained: Path) -> None:
     assert "http://" not in page.replace("http://www.w3.org", "")
     said = unlesion("report", trained, "--quiet")
     assert (said.code, said.out) == (0, "")
+
+
+def test_a_scan_unlike_those_of_the_training_is_warned_of(
+    unlesion: Command, trained: Path, pictures: Path, tmp_path: Path
+) -> None:
+    pixels = np.asarray(Image.open(pictures.parent / "s12.png"))
+    turned = np.where(pixels > 0, 255 - pixels, 0).astype(np.uint8)
+    Image.fromarray(turned).save(tmp_path / "inverted.png")
+    shutil.copy(pictures.parent / "s12.png", tmp_path / "plain.png")
+    assert unlesion("detect", trained, tmp_path, "--out", tmp_path / "out", "--jobs", 1).code == 0
+    said = {
+        name: " ".join(json.loads((tmp_path / "out" / name / "detection.json").read_text())["warnings"])
+        for name in ("inverted", "plain")
+    }
+    assert "contrast unlike the training scans" in said["inverted"]
+    assert "contrast unlike" not in said["plain"]
+
+
+@pytest.mark.slow
+def test_several_processes_find_what_one_does(
+    unlesion: Command, trained: Path, pictures: Path, tmp_path: Path
+) -> None:
+    for jobs in (1, 2):
+        words = (pictures, "--where", "split=test", "--out", tmp_path / f"d{jobs}", "--jobs", jobs)
+        assert unlesion("detect", trained, *words).code == 0
+        words = (pictures, "--split", "test", "--out", tmp_path / f"e{jobs}", "--jobs", jobs)
+        assert unlesion("evaluate", trained, *words).code == 0
+    maps = sorted(path.relative_to(tmp_path / "d1") for path in (tmp_path / "d1").rglob("anomaly.npy"))
+    assert len(maps) == 6
+    for path in maps:
+        assert (tmp_path / "d1" / path).read_bytes() == (tmp_path / "d2" / path).read_bytes()
+    for name in ("scans.csv", "curves.json"):
+        assert (tmp_path / "e1" / name).read_bytes() == (tmp_path / "e2" / name).read_bytes()

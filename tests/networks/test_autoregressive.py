@@ -71,6 +71,7 @@ def test_running_quantile() -> None:
     for share in (0.01, 0.1, 0.5):
         assert float(running.read(share)) == pytest.approx(-10.0 * (1 - share), abs=0.05)
     running.add(torch.tensor([-math.inf]))
+    assert running.read(0.5).isfinite()
 
 
 def test_running_quantile_forgets() -> None:

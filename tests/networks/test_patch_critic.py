@@ -35,6 +35,7 @@ def test_norms_of_its_convolutions_come_to_one() -> None:
         for _ in range(50):
             critic(torch.rand(1, 1, 32, 32))
     critic.eval()
+    assert sum(hasattr(step, "parametrizations") for step in critic.steps) == 3
     for step in critic.steps:
         if hasattr(step, "parametrizations"):
             matrix = step.weight.detach().flatten(1)  # type: ignore[operator,union-attr]

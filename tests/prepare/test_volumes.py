@@ -74,9 +74,7 @@ def test_range_of_slices() -> None:
     assert prepared.slice_mm < 2.5
 
 
-@pytest.mark.parametrize(
-    ("angle", "scale", "shift"), [(0.0, 1.0, (0, 0, 0)), (0.12, 1.1, (8, -6, 4)), (-0.1, 0.9, (-10, 5, -6))]
-)
+@pytest.mark.parametrize(("angle", "scale", "shift"), [(0.12, 1.1, (8, -6, 4)), (-0.1, 0.9, (-10, 5, -6))])
 def test_the_template_is_found_again(angle: float, scale: float, shift: tuple[float, float, float]) -> None:
     scan, truth = moved_template(angle, scale, shift)
     prepared = load_recipe("brain-mri").prepare(scan)

@@ -58,8 +58,8 @@ def test_extremes_and_typical_cases() -> None:
     assert {case.key for case in found.of("best")} == {"ill10", "ill09"}
     assert {case.key for case in found.of("miss")} == {"ill00", "ill01"}
     assert {case.key for case in found.of("false_alarm")} == {"well10", "well09"}
-    assert {case.key for case in found.of("lesion")} <= {"ill04", "ill05", "ill06"}
-    assert {case.key for case in found.of("healthy")} <= {"well04", "well05", "well06"}
+    assert {case.key for case in found.of("lesion")} == {"ill05", "ill06"}
+    assert {case.key for case in found.of("healthy")} == {"well04", "well05"}
     assert found.calibrated
     assert found.of("best")[0].facts["slice"] == "3 of 6"
     assert found.of("false_alarm")[0].facts["slice"] == "5 of 6"
@@ -74,7 +74,7 @@ def test_what_is_shown_does_not_depend_on_the_order_of_scans() -> None:
         for n in order:
             add(builder, f"ill{n}", dice=(n % 20) / 20)
         shown.append([case.key for case in builder.finish().of("lesion")])
-    assert shown[0] == shown[1]
+    assert len(shown[0]) == 4 and shown[0] == shown[1]
 
 
 def test_a_gallery_stays_small_and_has_a_subject_once_under_a_heading() -> None:

@@ -56,12 +56,16 @@ def test_three_sequences_of_a_patient_are_one_scan(real_data):
     assert flair[scan.lesions].mean() > np.median(flair[flair > 0])
 
 
-def test_a_head_faces_forward_with_its_left_on_the_right(real_data):
-    """Nobody's brain is as wide as it is long, and the lower slices of a brain are narrower."""
+def test_a_head_is_longer_than_wide_and_narrower_below(real_data):
+    """Left and right cannot be told by a healthy brain."""
     cohort = Cohort.open(real_data / "manifest.csv", where=["source=malf_t1"])
-    inside = np.argwhere(cohort[0].read().voxels[0] > 0)
-    rows, columns, _ = np.ptp(inside, axis=0)
+    head = cohort[0].read().voxels[0] > 0
+    inside = np.argwhere(head)
+    rows, columns, slices = np.ptp(inside, axis=0)
     assert rows > columns
+    area = head.sum(axis=(0, 1))
+    lowest = inside[:, 2].min()
+    assert area[lowest + round(0.15 * slices)] < area[lowest + round(0.5 * slices)]
 
 
 def test_given_region_of_a_slice(real_data):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import signal
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -14,20 +15,21 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from tests.methods.scenes import tiny
 from tests.methods.toy import Toy
 from unlesion.cli.app import run as command
 from unlesion.methods.base import InputSpec, StepContext
 from unlesion.methods.batch import Batch
-from unlesion.methods.registry import get_method, preset_settings
+from unlesion.methods.registry import get_method, method_names, preset_settings
 from unlesion.prepare import PreparedStore, load_recipe, prepare_cohort
 from unlesion.progress import Advance, Bars, silent
 from unlesion.scans import Cohort
 from unlesion.training.budget import StageClock
 from unlesion.training.checkpoints import SafeCheckpointIO
 from unlesion.training.config import TrainingConfig
-from unlesion.training.fit import Fitted, fit_stages
+from unlesion.training.fit import CLOCKS, Fitted, fit_stages
 from unlesion.training.source import SliceSource
-from unlesion.training.task import StagedTask
+from unlesion.training.task import StagedTask, _ramped_average
 
 STEPS = 12
 
@@ -63,6 +65,7 @@ def fit(
     bars: Bars = silent,
     resume: bool = False,
     config: TrainingConfig = TrainingConfig(batch=4),  # noqa: B008
+    minutes: float | None = None,
 ) -> tuple[nn.Module, Fitted]:
     method_class = get_method(name)
     fixed = preset_settings(method_class, "tiny")
@@ -79,8 +82,8 @@ def fit(
         config=config,
         run=run,
         seed=0,
-        minutes=None,
-        steps=STEPS,
+        minutes=minutes,
+        steps=STEPS if minutes is None else None,
         resume=resume,
         device="cpu",
         bars=bars,
@@ -88,25 +91,7 @@ def fit(
     return network, fitted
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        "dae",
-        "disyre",
-        "ae",
-        "vae",
-        "cevae",
-        "si-vae",
-        "ra",
-        "phanes",
-        "f-anogan",
-        "mem-ae",
-        "ddpm",
-        "pddpm",
-        "mddpm",
-        "andi",
-    ],
-)
+@pytest.mark.parametrize("name", [name for name in method_names() if tiny(name).stages()])
 def test_an_interrupted_training_ends_with_the_same_weights(
     store: PreparedStore, tmp_path: Path, name: str
 ) -> None:
@@ -271,3 +256,34 @@ def test_what_is_not_a_number_stops_in_words_and_is_not_kept(
     saved = SafeCheckpointIO().load_checkpoint(out / "checkpoints" / "last.safetensors")
     assert 0 < saved["unlesion_place"]["step"] <= LOST_AT
     assert all(bool(torch.isfinite(tensor).all()) for tensor in saved["state_dict"].values())
+
+
+def test_weights_that_are_kept_are_averages() -> None:
+    """Shares the wrong way round would keep nearly the last weights, and no other test would see it."""
+    average, now = torch.zeros(1), torch.ones(1)
+    _ramped_average(0.9)([average], [now], 5.0)
+    # Six of fifteen parts of what was, early on; later no more than the decay.
+    assert float(average) == pytest.approx(1 - 6 / 15)
+    average.zero_()
+    _ramped_average(0.9)([average], [now], 10_000.0)
+    assert float(average) == pytest.approx(0.1)
+
+
+def test_a_training_ends_with_the_averages(store: PreparedStore, tmp_path: Path) -> None:
+    whole, _ = fit("ae", store, tmp_path / "run")
+    last, _ = fit("ae", store, tmp_path / "last", config=TrainingConfig(batch=4, ema=0.0))
+    state, plain = whole.state_dict(), last.state_dict()
+    weights = [name for name, value in state.items() if value.is_floating_point() and "running" not in name]
+    assert any(not torch.equal(state[name], plain[name]) for name in weights)
+
+
+def test_minutes_are_shared_among_stages(
+    store: PreparedStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By a clock that goes on by a hundredth of a second whenever it is looked at."""
+    looks = itertools.count()
+    monkeypatch.setitem(CLOCKS, "wall", lambda: 0.01 * next(looks))
+    _, fitted = fit(Toy.name, store, tmp_path / "run", minutes=0.05)
+    first, second = fitted.steps["first"], fitted.steps["second"]
+    assert first / second == pytest.approx(7 / 3, rel=0.15)
+    assert pytest.approx(first * 3.0 / (first + second), rel=0.1) == 0.7 * 3.0

@@ -119,12 +119,16 @@ def test_a_second_call_makes_what_is_missing(cohort: Path, tmp_path: Path) -> No
     # Another original is another implant.
     pixels = np.asarray(Image.open(cohort / "s3.png"))
     Image.fromarray(pixels // 2 + 10 * (pixels > 0).astype(np.uint8)).save(cohort / "s3.png")
+    before = {path: path.stat().st_mtime_ns for path in out.glob("test/s3/*ml.png")}
+    assert before
     write(cohort, out)
+    assert all(path.stat().st_mtime_ns != time for path, time in before.items())
     fresh = Cohort.open(out)
     for entry in fresh.select(label="anomalous"):
         scan = entry.read()
         assert scan.twin is not None and scan.lesions is not None
-        assert (scan.voxels == scan.twin).mean() > 0.3
+        # Black around the head is alike in any case.
+        assert (scan.voxels == scan.twin)[scan.twin > 0].mean() > 0.1
 
 
 def test_a_bad_scan_costs_only_itself(cohort: Path, tmp_path: Path) -> None:

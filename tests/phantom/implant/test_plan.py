@@ -123,4 +123,4 @@ def test_scans_of_one_name_in_folders_of_their_own_have_keys_of_their_own() -> N
     entries = [replace(volume("a"), key=f"a/ses{number}/T1", scan_id=f"a-{number}") for number in range(1, 9)]
     plan = plan_implants(entries, seed=0, pathologies=ALL, sizes=Sizes(1.0, 2.0), per_scan=None)
     keys = [one.key for implants in plan.values() for one in implants]
-    assert len(keys) == 8 * len(ALL) == len(set(keys)) or len(keys) == len(set(keys)) > 40
+    assert len(keys) == len(set(keys)) > 40
