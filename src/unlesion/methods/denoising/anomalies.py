@@ -67,6 +67,7 @@ class GradedAnomalies:
         blob_sides: range of a blob's mean diameter, share of the image's side.
         softness: largest standard deviation of a border's blur, share of the image's side.
         tissues: classes of grey value that a bias chooses among; 1: it falls on whatever is there.
+        bias: largest change by brightening or darkening, in grey values; 1 as published, which takes most tissue to black.
         weak: share of the images whose anomaly is weaker, by the third power of a random number from 0 to 1.
 
     Source: Naval Marimont et al., DISYRE (ISBI 2024) and its v2 (MICCAI 2024).
@@ -78,6 +79,7 @@ class GradedAnomalies:
     blob_sides: tuple[float, float] = (36 / SIDE, 64 / SIDE)
     softness: float = 5 / SIDE
     tissues: int = 5
+    bias: float = 1.0
     weak: float = 0.0
 
     def over(self, batch: Batch, *, generator: torch.Generator) -> Corrupted:
@@ -155,7 +157,7 @@ class GradedAnomalies:
     ) -> tuple[Tensor, Tensor]:
         channels, sides = images.shape[1], images.shape[2:]
         side = float(max(sides))
-        amount = draw.share(channels) * torch.where(draw.share(channels) < 0.5, -1.0, 1.0) * faint[:, None]
+        amount = self.bias * draw.share(channels) * torch.where(draw.share(channels) < 0.5, -1.0, 1.0) * faint[:, None]
         fraction = shape.expand_as(images)
         if self.tissues > 1:
             classes = batched.grey_classes(images, batch.roi, classes=self.tissues, brightest=BRIGHTEST)

@@ -51,6 +51,8 @@ class DisyreConfig(ConditionedConfig):
         blob_sides: range of the mean diameters of blobs, shares of the image's side.
         softness: largest blur of a border, share of the image's side.
         tissues: classes of grey value that a bias chooses among; 1: it falls on whatever is there.
+        bias: largest change by brightening or darkening, in grey values, as published 1: tissue lies about 0.5, so that half of the
+            darkenings end at black.
         weak: share of the anomalies that are made weaker by the third power of a random number, so that the weak strengths
             that are told at detection are met in training; 0, as published, is the default (what it is worth alone is not known).
         restoration: "ensemble" (v2) restores the scan as it is once for every strength told; "chain" (v1) step by
@@ -77,6 +79,7 @@ class DisyreConfig(ConditionedConfig):
     blob_sides: tuple[float, float] = (36 / SIDE, 64 / SIDE)
     softness: float = Field(5 / SIDE, ge=0, le=1)
     tissues: int = Field(5, ge=1, le=32)
+    bias: float = Field(1.0, gt=0, le=1.5)
     weak: float = Field(0.0, ge=0, le=1)
     restoration: Literal["ensemble", "chain"] = "ensemble"
     steps: int = Field(4, ge=1, le=LEVELS)
@@ -238,6 +241,7 @@ class Disyre(ConditionedMethod):
             blob_sides=config.blob_sides,
             softness=config.softness,
             tissues=config.tissues,
+            bias=config.bias,
             weak=config.weak,
         )
 
