@@ -79,7 +79,6 @@ def test_at_strength_zero_the_image_stays_exactly_as_it_is(
     assert (found.strength == 0).all()
 
 
-@FORMS
 def test_a_bias_changes_no_more_than_it_may() -> None:
     batch = blob_batch(64)
     for most in (0.1, 0.35):
@@ -89,6 +88,7 @@ def test_a_bias_changes_no_more_than_it_may() -> None:
         assert float(found.strength.max()) <= most + 1e-6
 
 
+@FORMS
 @pytest.mark.parametrize("tissues", [1, 5])
 def test_the_strength_of_a_bias_is_its_largest_change(channels: int, dims: int, tissues: int) -> None:
     batch = grainy(channels=channels, dims=dims)
