@@ -16,7 +16,7 @@ def most_alike(first: Tensor, second: Tensor, roi: Tensor, *, share: float) -> T
         share: above 0, up to 1.
 
     Returns:
-        (B, 1, ...) bool; everywhere in an image without any roi.
+        (B, 1, ...) bool, also outside the roi where the two differ as little; everywhere in an image without any roi.
     """
     difference = (first - second).abs().mean(1, keepdim=True)
     out = torch.ones_like(roi)

@@ -55,7 +55,7 @@ def _steepest(images: Tensor, roi: Tensor) -> Tensor:
 
 
 def _ridges(size: Tensor, direction: Tensor) -> Tensor:
-    """Where (B, 1, ...) values are at least those one pixel ahead and behind along (B, dims, ...) unit vectors."""
+    """Where (B, 1, ...) values are at least those one pixel ahead and behind along (B, dims, ...) unit vectors; both of two that tie."""
     sides = size.shape[2:]
     lines = [torch.arange(side, device=size.device, dtype=torch.float32) for side in sides]
     points = torch.stack(torch.meshgrid(*lines, indexing="ij"), dim=-1)

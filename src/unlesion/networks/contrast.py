@@ -27,7 +27,9 @@ def margin_info_nce(
     """
     number = len(first)
     views = nn.functional.normalize(torch.cat([first, second]).float(), dim=1)
-    similar = views @ views.T / temperature
+    # In bfloat16 cosines near 1 are 0.004 apart, which the temperature makes much of.
+    with torch.autocast(views.device.type, enabled=False):
+        similar = views @ views.T / temperature
     partner = (torch.arange(2 * number, device=views.device) + number) % (2 * number)
     positive = similar.gather(1, partner[:, None])
     less = nn.functional.one_hot(partner, 2 * number) * margin

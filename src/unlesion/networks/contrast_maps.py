@@ -28,7 +28,7 @@ def random_contrast(
 
     A third each of the images: a monotone curve, a power of 1/2 to 2, a broken line with 4 to 8 knots that need not be
     monotone. Three in ten are inverted, and with `tissues` one in five is drawn anew with a random grey value for
-    every tissue. The roi's median goes back to where it was, as the recipe would put it there. Then a smooth bias, for
+    every tissue. The roi's median goes back to where it was, as the recipe would put it there, unless it was mapped to nearly black. Then a smooth bias, for
     half of the batches a blur, for one in ten images a ghost, and noise.
 
     Args:

@@ -7,11 +7,11 @@ from torch import Tensor
 
 
 def equalise(images: Tensor, roi: Tensor, *, bins: int = 256) -> Tensor:
-    """Replace every grey value by the share of its image's roi that is darker.
+    """Replace every grey value by the share of its image's roi that is darker or in the same bin.
 
     Each channel of each image has its own histogram, of `bins` equal bins between the smallest and
     the largest value inside the roi; between the bins' centres the cumulative histogram is
-    interpolated linearly. Equals scikit-image's `equalize_hist` with a mask.
+    interpolated linearly. Equals scikit-image's `equalize_hist` with a mask; a roi of one grey value becomes 0.5.
 
     Args:
         images: (B, C, ...).
@@ -41,4 +41,6 @@ def equalise(images: Tensor, roi: Tensor, *, bins: int = 256) -> Tensor:
     share = centred - lower
     below, above = cumulative.gather(-1, lower), cumulative.gather(-1, lower + 1)
     equalised = below + share * (above - below)
+    # Where all is alike nothing is bright.
+    equalised = torch.where(high > low, equalised, 0.5)
     return (equalised * inside).reshape(images.shape).float()

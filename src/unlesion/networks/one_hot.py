@@ -39,7 +39,7 @@ def _highest(logits: Tensor) -> Tensor:
 
 
 class _Rounding(torch.autograd.Function):
-    """Rounding forwards, nothing backwards."""
+    """Rounding forwards; backwards the gradient as it is."""
 
     @staticmethod
     def forward(ctx: Any, soft: Tensor) -> Tensor:

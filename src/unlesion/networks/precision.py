@@ -42,7 +42,8 @@ def _multiplies_bfloat16() -> bool:
 def flushed_denormals() -> Iterator[None]:
     """Within the block, numbers too small for float32's exponent are 0, as they were outside again afterwards.
 
-    They carry nothing, and a convolution that meets them is ten times slower on a processor.
+    They carry nothing, and a convolution that meets them is ten times slower on some processors. The switch belongs to a
+    thread: further threads that computed before have their own.
     """
     before = bool((torch.full((), 1e-39) * 1.0).item() == 0.0)
     torch.set_flush_denormal(True)

@@ -31,7 +31,8 @@ class RunningQuantile(nn.Module):
         """Take note of a batch of values of any shape."""
         bins = len(self.counts)
         scaled = (values.float().flatten() - self.low) / (self.high - self.low) * bins
-        places = scaled.long().clamp(0, bins - 1)
+        # Before they become whole numbers: infinity has none.
+        places = scaled.clamp(0, bins - 1).long()
         kept = ((1.0 + self.batches) / (10.0 + self.batches)).clamp(max=self.decay)
         self.counts.mul_(kept).add_(torch.bincount(places, minlength=bins))
         self.batches.add_(1.0)

@@ -17,7 +17,7 @@ def random_warp(
 
     Args:
         images: anything that may be taken from the nearest pixel.
-        linear: standard deviation of the entries of the matrix around the identity, and of half the shift in sides.
+        linear: standard deviation of the entries of the matrix around the identity, and of the shift in half sides.
         elastic: standard deviation of a smooth displacement, in half sides.
         generator: of all numbers.
     """

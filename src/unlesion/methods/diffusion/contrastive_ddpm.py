@@ -73,6 +73,7 @@ class ContrastiveDDPM(ConditionedDDPM):
         for preset, settings in ConditionedDDPM.presets.items()
     }
     Config: ClassVar[type[MethodConfig]] = ContrastiveDDPMConfig
+    version = 2
     config: ContrastiveDDPMConfig
 
     def stages(self) -> list[Stage]:
