@@ -29,6 +29,9 @@ def test_a_run_scores_scans_by_their_codes(pictures: Path, tmp_path: Path) -> No
     evidence = detector.evidence(detector.prepare(scan))
     assert found.score == pytest.approx(float(dissimilarity("latent-w2", evidence.latent)[0]))
     assert found.p_value is not None
+    # What no scoring reads is there for those who ask.
+    assert "combi" not in evidence.maps
+    assert "combi" in detector.evidence(detector.prepare(scan), everything=True).maps
     # Shared scoring stays the same for all methods.
     assert detector.scorers["shared"].config.scan == "map"
     scores = detector.maps(scan, detector.prepare(scan), evidence)
