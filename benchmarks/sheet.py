@@ -53,6 +53,12 @@ def draw(shown: Sequence[tuple[Entry, float]], folders: Sequence[Path], show: Sh
     names = [folder.name.removesuffix("-seed0") for folder in folders]
     entries = [entry for entry, _ in shown]
     made = [{case.key: case for case in show_scans(Detector.load(run), entries).cases} for run in folders]
+    for folder, cases in zip(folders, made, strict=True):
+        for entry in entries:
+            if entry.key not in cases:
+                raise BadInput(f"{entry.key}: cannot be shown by {folder}; choose other scans with --where")
+            if cases[entry.key].truth is None:
+                raise BadInput(f"{entry.key}: no lesion mask; choose scans that have one with --where")
     wide = 2 if show == "both" else 1
     pitch = wide * (SIDE + GAP) + (2 * GAP if wide > 1 else 0)
     picture = Image.new(

@@ -302,7 +302,7 @@ class Detector:
             )
         try:
             method_class = get_method(saved["method"]["name"])
-            if saved["method"]["version"] != method_class.version:
+            if saved["method"]["version"] not in {method_class.version, *method_class.reads}:
                 raise BadInput(
                     f"{run}: trained with version {saved['method']['version']} of {method_class.name!r}, this is "
                     f"version {method_class.version}; train again, or install unlesion {_version_in(saved)}"

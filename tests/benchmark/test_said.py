@@ -64,3 +64,30 @@ def test_warnings_of_a_cohort_are_said_once_even_if_quiet(
     (small / "blobs" / "manifest.csv").write_text("\n".join(kept) + "\n")
     bench_in(small, CLOSED, "out")
     assert capsys.readouterr().err.count("no column 'subject'") == 1
+
+
+def test_a_reference_with_scans_left_out_is_still_compared_with(small: Path) -> None:
+    """One scan that could not be read took away every difference, and gave another reason."""
+    broken = max(path for path in (small / "blobs").glob("*.png") if "mask" not in path.name)
+    broken.write_bytes(broken.read_bytes()[:40])
+    assert bench_in(small, CLOSED, "out") == 2
+    row = rows_of(small / "out")["atlas"]
+    assert row["versus_note"] == "" and row["versus_reference"] != ""
+    assert "could not be used" in (small / "out" / "leaderboard.md").read_text()
+
+
+def test_a_row_that_differs_in_scoring_alone_takes_the_weights_that_are_there(
+    small: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The run that had learnt the same was deleted first."""
+    spec = CLOSED.replace("{name: atlas, preset: tiny}", "{name: ae, preset: tiny}")
+    assert bench_in(small, spec, "out") == 0
+    run = small / "out" / "runs" / "blobs" / "ae-seed0"
+    weights = (run / "weights.safetensors").read_bytes()
+    other = spec.replace("{name: ae, preset: tiny}", "{name: ae, preset: tiny, set: [scoring.sign=bright]}")
+    told: list[str] = []
+    monkeypatch.setattr("unlesion.cli.console.Console.tell", lambda self, words: told.append(words))
+    assert bench_in(small, other, "out", "--resume") == 0
+    assert any("learnt already, by" in words for words in told)
+    assert (run / "weights.safetensors").read_bytes() == weights
+    assert [path.name for path in run.parent.iterdir() if "ae" in path.name] == ["ae-seed0"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -74,7 +75,7 @@ def test_never_twice_and_in_order(kinds: dict[str, list[float]], shown: int) -> 
     }
     chosen = small_to_large(items, shown)
     total = sum(map(len, kinds.values()))
-    assert len({item for _, item in chosen}) == len(chosen) <= min(shown, total)
+    assert len({item for _, item in chosen}) == len(chosen) == min(shown, total)
     assert [size for size, _ in chosen] == sorted(size for size, _ in chosen)
 
 
@@ -188,3 +189,36 @@ def test_names_are_escaped(tmp_path: Path) -> None:
         tmp_path / "page.html", rows=[row], galleries={(evil, evil, "0"): gallery}
     ).read_text()
     assert "anomaly map of" in page and "<script>alert" not in page
+
+
+def test_every_cohort_has_its_part_of_the_page(tmp_path: Path) -> None:
+    """The first cohorts took all of it, and a page that became too large was none."""
+    many, methods = [f"c{number}" for number in range(30)], [f"m{number}" for number in range(16)]
+    noise = Gallery(cases=tuple(case(f"s{number}", side=160) for number in range(6)), threshold=1.0)
+    rows = [
+        {"cohort": cohort, "method": method, "seed": "0", "status": "done", "voxel_ap": "0.5"}
+        for cohort in many
+        for method in methods
+    ]
+    page = write_bench_page(
+        tmp_path / "page.html", rows=rows, galleries={(c, m, "0"): noise for c in many[:3] for m in methods}
+    )
+    text = page.read_text()
+    assert page.stat().st_size < 10_000_000
+    # Where not even one method fits, it says where pictures are.
+    assert text.count("they are left out to keep this page small") == 3
+    few = [row for row in rows if row["cohort"] in many[:2]]
+    text = write_bench_page(
+        tmp_path / "few.html", rows=few, galleries={(c, m, "0"): noise for c in many[:2] for m in methods}
+    ).read_text()
+    assert text.count("The same scans through every method</h3>") == 2
+    assert text.count("Left out to keep this page small: ") == 2
+
+
+def test_scans_that_nobody_marked_are_said_to_be_taken_by_name(tmp_path: Path) -> None:
+    plain = replace(case("a"), truth=None)
+    row = {"cohort": "x", "method": "one", "seed": "0", "status": "done"}
+    for shown, words in ((plain, "evenly from their names"), (case("a"), "go from small to large")):
+        gallery = Gallery(cases=(shown,), threshold=1.0)
+        page = write_bench_page(tmp_path / "p.html", rows=[row], galleries={("x", "one", "0"): gallery})
+        assert words in " ".join(page.read_text().split())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import os
 import zlib
 from pathlib import Path
 
@@ -10,7 +11,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from unlesion.scans.content import content_of
+from unlesion.scans import Cohort
+from unlesion.scans.content import content_of, length_of
 
 LOUD = np.random.default_rng(0).integers(0, 256, (40, 50), np.uint8)
 
@@ -99,3 +101,27 @@ def test_of_a_large_file_pieces_are_read(tmp_path):
         path.write_bytes(changed)
         assert content_of(path) != first
     assert content_of(tmp_path) == 0
+
+
+def test_a_run_from_before_still_knows_its_cohort(tmp_path: Path) -> None:
+    """By the lengths of files, or it would be measured on scans that it has learnt."""
+    for name in ("a", "b"):
+        np.save(tmp_path / f"{name}.npy", np.arange(30.0).reshape(5, 6))
+    cohort = Cohort.open(tmp_path)
+    lengths = cohort._digest(length_of)
+    assert cohort.is_of(lengths) and cohort.is_of(cohort.digest) and lengths != cohort.digest
+    assert not cohort.is_of(None) and not cohort.is_of("0" * 16)
+
+
+def test_content_is_read_once_as_long_as_a_file_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "a.nii"
+    path.write_bytes(b"one")
+    first = content_of(path)
+    monkeypatch.setattr(Path, "open", None)
+    assert content_of(path) == first
+    monkeypatch.undo()
+    path.write_bytes(b"two")
+    os.utime(path, ns=(1, 1))
+    assert content_of(path) != first

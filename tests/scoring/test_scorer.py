@@ -131,6 +131,13 @@ def test_less_than_usual_of_a_distance_is_not_unusual() -> None:
     # In whatever units the map is.
     small = make_scorer(config).fit([seen(value * 1e-3) for value in (0.4, 0.5, 0.6)])
     assert float(small.map(seen(1e-3)).mean()) == pytest.approx(more, rel=1e-3)
+    # A sign that is asked for does not make grey values of it.
+    bright = config.model_copy(update={"sign": "bright"})
+    signed = [
+        make_scorer(bright).fit([seen(size * value) for value in (0.4, 0.5, 0.6)]).map(seen(size))
+        for size in (1.0, 1e-3)
+    ]
+    np.testing.assert_allclose(signed[0], signed[1], rtol=1e-3)
     # Runs from before were calibrated with both signs.
     older = make_scorer(config)
     older.load_state_dict({name: value for name, value in scorer.state_dict().items() if name != "signed"})

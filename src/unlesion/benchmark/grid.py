@@ -24,6 +24,7 @@ from unlesion.prepare import PreparedStore, prepare_cohort
 from unlesion.progress import Bars, counted, silent
 from unlesion.report.bench_page import SAME_SCANS
 from unlesion.report.files import read_rows
+from unlesion.sweep import Failures
 from unlesion.training import OtherScans, OtherTraining, cohort_options, is_finished, train
 
 # Beside a run and an evaluation: what they were made from.
@@ -66,6 +67,8 @@ class Bench:
         self.executor, self.bars, self.device, self.tell, self.command = executor, bars, device, tell, command
         self.warn = tell if warn is None else warn
         self._warned: set[str] = set()
+        # Evaluations of this call, whole or with scans left out.
+        self._measured: set[Path] = set()
         # Cohort and seed -> the reference's evaluation, or why there is none to compare with.
         self._references: dict[tuple[str, int], Path | str] = {}
 
@@ -133,10 +136,10 @@ class Bench:
     def _measure(self, cell: Cell, plan: Plan) -> dict[str, Any]:
         detector = self._detector(cell, plan)
         evaluation = self._evaluation(cell)
-        left_out = 0
+        failures = Failures(self.warn)
         if not _is_of(evaluation, plan.evaluation):
             shutil.rmtree(evaluation, ignore_errors=True)
-            _, left_out = evaluate_detector(
+            evaluate_detector(
                 detector,
                 plan.test,
                 evaluation,
@@ -145,9 +148,11 @@ class Bench:
                 bars=self.bars,
                 device=self.device,
                 warn=self.warn,
+                failures=failures,
             )
+            self._measured.add(evaluation)
             # Written last: it also says that the evaluation is complete, which one with scans left out is not.
-            if not left_out:
+            if not failures:
                 write_json(evaluation / IDENTITY, plan.evaluation)
         if not (evaluation / SAME_SCANS).exists():
             self._show(detector, plan, evaluation)
@@ -161,7 +166,8 @@ class Bench:
             "steps": sum(steps.values()) if steps else None,
             "train_minutes": round(record.get("fit_seconds", 0.0) / 60.0, 2),
             "images_per_second": record.get("images_per_second"),
-            "left_out": left_out,
+            "left_out": len(failures),
+            "left_out_ours": failures.ours,
             "repeat": record.get("repeat"),
             **flatten(metrics),
             "metrics": metrics,
@@ -169,9 +175,9 @@ class Bench:
 
     def _show(self, detector: Detector, plan: Plan, evaluation: Path) -> None:
         """Keep pictures of the scans that the page shows of every method of the cohort."""
-        keys = choose_scans(read_rows(evaluation / "scans.csv"))
-        entries = {entry.key: entry for entry in plan.test}
         try:
+            keys = choose_scans(read_rows(evaluation / "scans.csv"))
+            entries = {entry.key: entry for entry in plan.test}
             gallery = show_scans(detector, [entries[key] for key in keys], device=self.device)
             gallery.save(evaluation / SAME_SCANS)
         # Numbers are there: a picture that fails must not cost them.
@@ -193,9 +199,19 @@ class Bench:
         for cohort in self.spec.cohorts:
             if cohort.learns_like(cell.cohort):
                 shutil.rmtree(self._evaluation(replace(cell, cohort=cohort)), ignore_errors=True)
+        before = run.with_name(f".{run.name}-before")
         if not same:
-            shutil.rmtree(run, ignore_errors=True)
+            # What lies there may have learnt the same, and differ in scoring alone: it goes when the new one is there.
+            shutil.rmtree(before, ignore_errors=True)
+            if run.exists():
+                run.rename(before)
             write_json(run / IDENTITY, plan.run)
+        detector = self._learn(cell, plan, run)
+        shutil.rmtree(before, ignore_errors=True)
+        return detector
+
+    def _learn(self, cell: Cell, plan: Plan, run: Path) -> Detector:
+        """Take the weights of another run that learnt the same, or train."""
         weights = self._weights(run.parent, plan)
         if weights is not None:
             self.tell(f"  learnt already, by {weights.name}")
@@ -281,7 +297,8 @@ class Bench:
             return {}
         mine = self._evaluation(cell)
         # What is kept first: it is what the row's own numbers are of.
-        found = self.known.evidence(plan.row) or (mine if _is_of(mine, plan.evaluation) else None)
+        here = mine in self._measured or _is_of(mine, plan.evaluation)
+        found = self.known.evidence(plan.row) or (mine if here else None)
         where = cell.cohort.name, cell.seed
         if cell.label == self.spec.reference:
             lost = "the reference row is known but its histograms were not kept"

@@ -117,6 +117,11 @@ def markdown(rows: Sequence[Mapping[str, Any]], *, command: str) -> str:
             for row in mine
             if row.get("versus_note")
         ]
+        notes += [
+            f"- {row['method']}, seed {row['seed']}: {row['left_out']} of the test scans could not be used"
+            for row in mine
+            if row.get("left_out")
+        ]
         parts += [*notes, ""] if notes else []
     return "\n".join(parts)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TypeVar
 
@@ -54,11 +53,19 @@ def choose_scans(rows: Sequence[Mapping[str, str]], shown: int = SHOWN) -> list[
 
 def small_to_large(kinds: Mapping[str, Iterable[tuple[float, Item]]], shown: int) -> list[tuple[float, Item]]:
     """`shown` of the items, each with its size, evenly from small to large, in which as many kinds as possible have a part."""
-    each = max(1, math.ceil(shown / max(1, len(kinds))))
-    found: list[tuple[float, Item]] = []
-    for _, members in sorted(kinds.items()):
-        ordered = sorted(members, key=lambda member: member[0])
-        found += [ordered[place] for place in spread(len(ordered), min(each, len(ordered)))]
+    groups = [sorted(members, key=lambda member: member[0]) for _, members in sorted(kinds.items())]
+    # One each at least; then in turn, as long as a kind has more.
+    shares = [min(1, len(group)) for group in groups]
+    while sum(shares) < shown and any(
+        share < len(group) for share, group in zip(shares, groups, strict=True)
+    ):
+        for number, group in enumerate(groups):
+            shares[number] += shares[number] < len(group) and sum(shares) < shown
+    found = [
+        group[place]
+        for share, group in zip(shares, groups, strict=True)
+        for place in spread(len(group), share)
+    ]
     found.sort(key=lambda member: member[0])
     return [found[place] for place in spread(len(found), min(shown, len(found)))]
 
@@ -78,7 +85,7 @@ def show_scans(detector: Detector, entries: Iterable[Entry], *, device: str = "a
     """
     device = resolved(device)
     calibration = detector.calibrations.get("native")
-    cases, scale = [], None
+    cases, scale, calibrated = [], None, calibration is not None
     for entry in entries:
         try:
             scan = entry.read()
@@ -87,6 +94,7 @@ def show_scans(detector: Detector, entries: Iterable[Entry], *, device: str = "a
             # Named already while evaluating.
             continue
         own = None if calibration is None else calibration.of(scan.modality).drawn_at(RATES["fpr_001"])
+        calibrated &= own is not None
         scale = own[0] if own is not None else scale or _top(seen)
         cases.append(
             cut_scan(
@@ -101,7 +109,7 @@ def show_scans(detector: Detector, entries: Iterable[Entry], *, device: str = "a
     return Gallery(
         cases=tuple(cases),
         threshold=scale or 1.0,
-        calibrated=calibration is not None,
+        calibrated=calibrated,
         apart=bool(calibration is not None and calibration.parts),
     )
 

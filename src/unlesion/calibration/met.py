@@ -94,7 +94,7 @@ def recorded_prints(record: Mapping[str, Any], what: str) -> frozenset[str]:
 
 def _splits(record: Mapping[str, Any], opened: Cohort | None) -> dict[str, str | None]:
     """The split in training of every scan of a cohort that the run learnt from."""
-    if opened is None or record.get("cohort") != opened.digest:
+    if opened is None or not opened.is_of(record.get("cohort")):
         return {}
     return {entry.key: entry.split for entry in opened.with_splits()}
 

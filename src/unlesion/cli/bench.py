@@ -56,7 +56,8 @@ def command(
         raise (UnlesionError if worst["exit_code"] == UnlesionError.exit_code else BadInput)(message)
     short = [row for row in rows if row.get("left_out")]
     if short:
-        raise BadInput(
+        ours = any(row.get("left_out_ours") for row in short)
+        raise (UnlesionError if ours else BadInput)(
             f"{count(len(short), 'row')} of {len(rows)} left out test scans that could not be used (named above): "
             "mend or exclude them, then go on with --resume"
         )

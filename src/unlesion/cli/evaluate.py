@@ -142,7 +142,7 @@ def _chosen(opened: Cohort, split: str, *, console: Console, trained_on: object 
         console: warned where thresholds or weights come from the same scans.
         trained_on: digest of the cohort that the run learnt from.
     """
-    known = trained_on is not None and trained_on == opened.digest
+    known = opened.is_of(trained_on)
     if split == "all":
         return opened, "all"
     if not any(entry.split for entry in opened):

@@ -159,6 +159,8 @@ class Method(ABC):
     channels_last: ClassVar[bool] = True
     # Raised whenever results change: recorded rows of older code are not reused.
     version: ClassVar[int] = 1
+    # Versions whose trained runs still serve: what changed was how they are trained.
+    reads: ClassVar[frozenset[int]] = frozenset()
     Config: ClassVar[type[MethodConfig]]
 
     def __init__(self, config: MethodConfig, spec: InputSpec) -> None:

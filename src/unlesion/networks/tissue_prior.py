@@ -18,11 +18,7 @@ FLOOR = 0.02
 GRID = 16
 
 # Tissues (0 fluid, 1 grey matter, 2 white matter) from dark to bright, by modality.
-ORDERS = {
-    **dict.fromkeys(("T1", "T1W"), (0, 1, 2)),
-    **dict.fromkeys(("T2", "T2W"), (2, 1, 0)),
-    **dict.fromkeys(("FLAIR", "T2F", "T2-FLAIR", "T2FLAIR"), (0, 2, 1)),
-}
+ORDERS = {"T1": (0, 1, 2), "T1W": (0, 1, 2), "T2": (2, 1, 0), "T2W": (2, 1, 0), "FLAIR": (0, 2, 1)}
 
 
 @dataclass(frozen=True)
@@ -187,7 +183,7 @@ class TissuePrior(nn.Module):
             roi: (B, 1, ...) bool.
             position: (B,) height, 0 to 1.
             orders: of each image the tissues from dark to bright; None: they are numbered by brightness.
-            place: (B, T, ...) where tissues are, instead of the learnt map; of images without an order it is not read.
+            place: (B, T, ...) where tissues are, instead of the learnt map.
 
         Returns:
             (B, T · subclasses, ...) probabilities, tissue by tissue, that sum to 1 everywhere (they mean nothing
@@ -198,11 +194,7 @@ class TissuePrior(nn.Module):
             ranks = ranks.to(images.device)
             images = images.float()
             # By brightness: tissue number ranks[b, r] is the r-th darkest of image b.
-            where = self._map(position, tuple(images.shape[2:]))
-            if place is not None:
-                # Given places are of tissues by name: where names are not known, they say nothing.
-                known = torch.tensor([order is not None for order in orders], device=images.device)
-                where = torch.where(known.reshape(-1, *[1] * (place.ndim - 1)), place.to(where.dtype), where)
+            where = self._map(position, tuple(images.shape[2:])) if place is None else place
             where = _picked(where, ranks)
             found, mixture = self._em(images, roi, where, [tuple(order or ()) for order in orders])
             parts = self._parts(images, found, mixture)

@@ -15,7 +15,7 @@ from unlesion.report.curves import intervals
 from unlesion.report.files import read_rows, real
 from unlesion.report.gallery import Gallery
 from unlesion.report.numbers import plain
-from unlesion.report.page import Budget, write_page
+from unlesion.report.page import PICTURE_BYTES, Budget, write_page
 from unlesion.wording import count
 
 # Cohort, method, seed.
@@ -62,8 +62,9 @@ def write_bench_page(
         commands: that made it.
         galleries: by cohort, method and seed what was made of the same scans; rows without are named.
     """
-    budget = Budget()
     cohorts = list(dict.fromkeys(row.get("cohort") or "" for row in rows))
+    # Every cohort has its part: the first ones would take all of it.
+    room = PICTURE_BYTES // max(1, len(cohorts))
     failed = [row for row in rows if row.get("status") not in ("done", None)]
     return write_page(
         path,
@@ -72,7 +73,12 @@ def write_bench_page(
         subtitle=f"{count(len({row.get('method') for row in rows}), 'method')} · "
         f"{count(len(cohorts), 'cohort')} · {count(len({row.get('seed') for row in rows}), 'seed')}",
         tables=[
-            _cohort(name, [row for row in rows if (row.get("cohort") or "") == name], galleries or {}, budget)
+            _cohort(
+                name,
+                [row for row in rows if (row.get("cohort") or "") == name],
+                galleries or {},
+                Budget(room),
+            )
             for name in cohorts
         ],
         meanings=[

@@ -10,7 +10,7 @@ from unlesion.report.page import Budget, scale_words
 from unlesion.report.tiles import contour_tile, data_uri, grey_tile, map_tile, mark_sides, png, tile_size
 
 # Longer side of a tile in pixels: twice as wide as a page draws it.
-SIDE = 160
+SIDE = 144
 
 
 def pictures_of(methods: Sequence[tuple[str, Gallery | None]], budget: Budget) -> dict[str, Any] | None:
@@ -32,17 +32,20 @@ def pictures_of(methods: Sequence[tuple[str, Gallery | None]], budget: Budget) -
     first = [case.key for case in next(iter(galleries.values())).cases]
     keys = first + sorted(set(cases) - set(first))
     scans = [{"key": key, "finding": _finding(cases[key]), "tile": _truth(cases[key])} for key in keys]
-    for scan in scans:
-        budget.take(scan["tile"])
-    rows, left_out = [], []
+    rows: list[dict[str, Any]] = []
+    left_out: list[str] = []
+    full = not budget.take("".join(str(scan["tile"]) for scan in scans))
     for name, gallery in galleries.items():
         own = {case.key: case for case in gallery.cases}
-        cells = [_tiles(own[key]) if key in own else None for key in keys]
-        if budget.take("".join(address or "" for cell in cells if cell for address in cell)):
-            rows.append({"method": name, "cells": cells, "calibrated": gallery.calibrated})
-        else:
+        cells = [None if full or key not in own else _tiles(own[key]) for key in keys]
+        full = full or not budget.take("".join(address or "" for cell in cells if cell for address in cell))
+        if full:
+            # In the order of the table: the first that does not fit is the last that is drawn.
             left_out.append(name)
+        else:
+            rows.append({"method": name, "cells": cells, "calibrated": gallery.calibrated})
     return {
+        "marked": any(case.truth is not None and bool(case.truth.any()) for case in cases.values()),
         "scans": scans,
         "rows": rows,
         "left_out": left_out,

@@ -136,7 +136,7 @@ class GalleryBuilder:
                 healthy=healthy,
                 anomaly=anomaly,
                 roi=roi,
-                lesions=lesions,
+                lesions=lesions if marked else None,
                 found=found,
                 window=window,
                 threshold=threshold,

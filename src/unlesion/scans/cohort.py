@@ -5,14 +5,14 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from os import PathLike
 from pathlib import Path
 
 from unlesion.errors import BadInput
 from unlesion.scans.bids import PARTICIPANTS, is_bids, lacks_description, table_of_bids
-from unlesion.scans.content import content_of
+from unlesion.scans.content import content_of, length_of
 from unlesion.scans.datasets import dataset_named, is_dataset, table_of_dataset
 from unlesion.scans.entry import Entry
 from unlesion.scans.folder import row_of_image, table_of_folder
@@ -129,6 +129,13 @@ class Cohort:
         Of a prepared store, instead of files, of what it holds of each scan, if it knows.
         It does not depend on where the cohort lies, on the order of its rows, nor on the machine that compressed it.
         """
+        return self._digest(content_of)
+
+    def is_of(self, recorded: object) -> bool:
+        """Whether a digest that a run recorded is of this cohort; older ones are made of the lengths of files."""
+        return recorded is not None and (recorded == self.digest or recorded == self._digest(length_of))
+
+    def _digest(self, content: Callable[[Path], int | str]) -> str:
         lines = sorted(
             json.dumps(
                 [
@@ -136,7 +143,7 @@ class Cohort:
                     entry.modality,
                     entry.volume,
                     sorted(entry.columns.items()),
-                    [entry.content] if entry.content else [content_of(path) for path in entry.files],
+                    [entry.content] if entry.content else [content(path) for path in entry.files],
                 ]
             )
             for entry in self.entries

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from functools import lru_cache
 from pathlib import Path
 
 # Of a large file so many pieces of so many bytes are read.
@@ -25,21 +26,33 @@ def content_of(path: Path) -> int | str:
     Returns:
         Hexadecimal digits; -1 where there is no file, 0 for an empty one and for a folder.
     """
-    name = path.name.lower()
     try:
         if path.is_dir():
             return 0
-        length = path.stat().st_size
-        told = (
-            _gzip(path, length)
-            if name.endswith(".gz")
-            else _png(path, length)
-            if name.endswith(".png")
-            else ""
-        )
-        return told or (_pieces(path, length) if length else 0)
+        found = path.stat()
+        return _told(path, found.st_size, found.st_mtime_ns)
     except OSError:
         return -1
+
+
+def length_of(path: Path) -> int:
+    """The length in bytes, by which older runs recognise their files; -1 where there is no file."""
+    try:
+        return path.stat().st_size
+    except OSError:
+        return -1
+
+
+@lru_cache(maxsize=2**17)
+def _told(path: Path, length: int, changed: int) -> int | str:
+    """Asked again of a file that was not changed, nothing is read."""
+    name = path.name.lower()
+    told = ""
+    if name.endswith(".gz"):
+        told = _gzip(path, length)
+    elif name.endswith(".png"):
+        told = _png(path, length)
+    return told or (_pieces(path, length) if length else 0)
 
 
 def _gzip(path: Path, length: int) -> str:

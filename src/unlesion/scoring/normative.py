@@ -36,6 +36,7 @@ class NormativeModel:
         self.sd_floor = sd_floor
         self._sums: NDArray[np.float64] | None = None  # (3, bins, C, H, W): count, sum, sum of squares
         self._signed = not own
+        self._distance = own
         self._mean: Floats | None = None
         self._sd: Floats | None = None
 
@@ -49,8 +50,16 @@ class NormativeModel:
         """Whether there is a mean and an SD."""
         return self._mean is not None
 
-    def add(self, signal: Floats, roi: Mask, positions: NDArray[Any]) -> None:
-        """Take in one healthy scan: signal (S, C, H, W), roi (S, H, W), positions (S,) in 0..1."""
+    def add(self, signal: Floats, roi: Mask, positions: NDArray[Any], *, plain: Floats | None = None) -> None:
+        """Take in one healthy scan.
+
+        Args:
+            signal: (S, C, H, W).
+            roi: (S, H, W) bool.
+            positions: (S,) from 0 to 1.
+            plain: an own map as the method made it, where `signal` was given a sign; by default `signal`.
+        """
+        self._distance &= bool(((signal if plain is None else plain) >= 0).all())
         if self._sums is None:
             self._sums = np.zeros((3, self.bins, *signal.shape[1:]))
         if signal.shape[1:] != self._sums.shape[2:]:
@@ -79,7 +88,7 @@ class NormativeModel:
         # E[x²] - mean², both over the seen slices and the assumed ones.
         variance = (squares + PRIOR_SCANS * prior) / weight - mean**2
         self._mean = mean.astype(np.float32)
-        floor = self.sd_floor if self._signed or not overall else FLOOR_SHARE * np.sqrt(overall)
+        floor = FLOOR_SHARE * np.sqrt(overall) if self._distance and overall else self.sd_floor
         self._sd = np.maximum(np.sqrt(np.maximum(variance, 0)), floor).astype(np.float32)
         self._sums = None
 

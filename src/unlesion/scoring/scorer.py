@@ -59,7 +59,12 @@ class Scorer:
         if self._normative is not None:
             for evidence in healthy:
                 signal = signal_of(self.config.rule, evidence, sign=self.config.sign, patch=self.config.patch)
-                self._normative.add(signal, evidence.prepared.roi, evidence.prepared.positions)
+                self._normative.add(
+                    signal,
+                    evidence.prepared.roi,
+                    evidence.prepared.positions,
+                    plain=evidence.maps.get(self.config.rule.removeprefix("map:")),
+                )
             self._normative.finish()
         return self
 

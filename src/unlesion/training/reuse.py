@@ -67,7 +67,7 @@ def learnt_by(
     if other is not None:
         raise OtherTraining(f"--weights {run}: learnt with another {other}; train anew, without --weights")
     known = Detector.load(run)
-    # A cohort is told by its table and the lengths of its files; what lies in them may have changed.
+    # A cohort is told by its table and pieces of its files; what lies between them may have changed.
     before, now = recorded_prints(known.record, "learnt"), set(prints_of(healthy).values())
     if before and before != now:
         changed = count(max(len(now - before), len(before - now)), "scan")

@@ -168,6 +168,7 @@ class VQVAE(Method):
     }  # fmt: skip
     native = {"rule": "map:masked"}
     version = 3
+    reads = frozenset({2})
     Config = VQVAEConfig
     config: VQVAEConfig
 

@@ -157,7 +157,12 @@ class GradedAnomalies:
     ) -> tuple[Tensor, Tensor]:
         channels, sides = images.shape[1], images.shape[2:]
         side = float(max(sides))
-        amount = self.bias * draw.share(channels) * torch.where(draw.share(channels) < 0.5, -1.0, 1.0) * faint[:, None]
+        amount = (
+            self.bias
+            * draw.share(channels)
+            * torch.where(draw.share(channels) < 0.5, -1.0, 1.0)
+            * faint[:, None]
+        )
         fraction = shape.expand_as(images)
         if self.tissues > 1:
             classes = batched.grey_classes(images, batch.roi, classes=self.tissues, brightest=BRIGHTEST)

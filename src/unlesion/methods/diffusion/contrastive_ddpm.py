@@ -74,6 +74,7 @@ class ContrastiveDDPM(ConditionedDDPM):
     }
     Config: ClassVar[type[MethodConfig]] = ContrastiveDDPMConfig
     version = 2
+    reads = frozenset({1})
     config: ContrastiveDDPMConfig
 
     def stages(self) -> list[Stage]:

@@ -53,6 +53,7 @@ class ContextEncodingVAE(VariationalAutoEncoder):
     )
     native = {"rule": "map:combi"}
     version = 2
+    reads = frozenset({1})
     Config = ContextEncodingConfig
     config: ContextEncodingConfig
 
