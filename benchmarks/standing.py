@@ -15,6 +15,7 @@ import argparse
 import csv
 import sys
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -42,12 +43,16 @@ PAIRED = {
 }
 
 
-def rows_of(folder: Path, *, without: list[str]) -> list[dict[str, Any]]:
-    """The row of each method, with its `evidence`: the folder with what comparisons need."""
+def rows_of(folder: Path, *, without: list[str], plain: Sequence[str] = ()) -> list[dict[str, Any]]:
+    """The row of each method, with its `evidence`: the folder with what comparisons need.
+
+    Of the labels in `plain` the row that is not read against healthy scans.
+    """
     found = []
     for path in sorted(folder.glob("*.json")):
         row = read_json(path)
-        if row["seed"] == 0 and row["method"] not in without:
+        read = row["identity"]["scoring"].get("standardise") and row["method"] in plain
+        if row["seed"] == 0 and row["method"] not in without and not read:
             found.append({**row, "evidence": path.with_suffix("")})
     if not found:
         raise BadInput(f"{folder}: no rows of seed 0; measure some with `unlesion bench --results`")
@@ -126,12 +131,18 @@ def main(words: list[str] | None = None) -> None:
     parser.add_argument("cohort", metavar="COHORT")
     parser.add_argument("metrics", nargs="+", metavar="METRIC", help=f"the first ranks: {', '.join(PAIRED)}")
     parser.add_argument("--without", nargs="+", default=[], help="labels to leave out")
+    parser.add_argument(
+        "--plain",
+        nargs="+",
+        default=[],
+        help="labels whose map is taken as it is, though another row is read",
+    )
     parser.add_argument("--csv", type=Path, default=None)
     given = parser.parse_args(words)
     try:
         if given.metrics[0] not in PAIRED:
             raise BadInput(f"{given.metrics[0]}: cannot rank; the first metric is one of {', '.join(PAIRED)}")
-        rows = rows_of(given.results / given.cohort, without=given.without)
+        rows = rows_of(given.results / given.cohort, without=given.without, plain=given.plain)
         rows = [row for row in rows if row.get(given.metrics[0]) is not None]
         rows.sort(key=lambda row: -row[given.metrics[0]])
     except BadInput as error:

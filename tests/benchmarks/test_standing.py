@@ -45,6 +45,9 @@ def test_one_row_a_method_the_newest_first_among_the_best(
         "| 2 | dae | 7 | 0.500 [0.400, 0.600] |",
         "| 3 | dal (version 2) | 7 | 0.400 [0.300, 0.500] |",
     ]
+    # Of a label that is asked for plainly, the row that is not read against healthy scans.
+    standing.main([str(tmp_path), "c", "voxel_ap", "--without", "ablation", "--plain", "vae"])
+    assert capsys.readouterr().out.splitlines()[2] == "| 1 | vae | 7 | 0.900 [0.800, 1.000] |"
     with path.open(newline="") as stream:
         rows = list(csv.DictReader(stream))
     assert [row["method"] for row in rows] == ["vae", "dae", "dal"]
