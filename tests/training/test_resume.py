@@ -125,7 +125,7 @@ def test_same_seed_same_result_and_minutes_repeat_as_steps(
         )
         return load_file(tmp_path / name / "weights.safetensors")
 
-    timed = weights("timed", minutes=0.03)
+    timed = weights("timed", minutes=0.07)
     steps = read_json(tmp_path / "timed" / "detector.json")["record"]["steps"]["train"]
     assert steps > HOLD + 1
     repeated = weights("repeated", steps=steps)
