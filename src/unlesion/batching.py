@@ -19,7 +19,16 @@ CHUNK = 32
 def batches_of(
     prepared: Prepared, *, seed: int, wanted: frozenset[str] | None = None
 ) -> Iterator[tuple[NDArray[np.int64], Batch]]:
-    """The slices of a prepared scan that hold any roi, in batches; with their places in the scan."""
+    """The slices of a prepared scan that hold any roi, in batches; with their places in the scan.
+
+    Args:
+        prepared: the scan, as its recipe made it.
+        seed: of the run; every slice has one of its own, made of it, the scan's key and the slice's place.
+        wanted: names of own maps and codes that will be read; None: all.
+
+    Returns:
+        Pairs of the slices' numbers, (B,) with B up to `CHUNK`, and the batch of them.
+    """
     there = np.flatnonzero(prepared.roi.any(axis=(1, 2)))
     for start in range(0, len(there), CHUNK):
         where = there[start : start + CHUNK]

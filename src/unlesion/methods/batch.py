@@ -8,6 +8,9 @@ from dataclasses import dataclass, field, replace
 import torch
 from torch import Tensor
 
+# Whether any of the named maps or codes will be read; see `Batch.wants`.
+Wants = Callable[..., bool]
+
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Batch:

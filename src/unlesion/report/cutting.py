@@ -107,6 +107,9 @@ def cut_scan(
         at: number of the slice.
         threshold: map value that becomes 1.
         facts: printed beside the case.
+
+    Raises:
+        ValueError: it came without its image.
     """
     if scan.image is None:
         raise ValueError(f"{scan.key}: came without its image")
@@ -129,7 +132,11 @@ def cut_scan(
 
 
 def window_of(scan: EvaluatedScan) -> tuple[float, float]:
-    """Grey values drawn black and white: the recipe's, so that they do not depend on the scan's own lesions."""
+    """The scan's own grey values that are drawn black and white: the recipe's, so that they do not depend on its lesions.
+
+    Raises:
+        ValueError: the scan came without its image.
+    """
     if scan.image is None:
         raise ValueError(f"{scan.key}: came without its image")
     units = scan.units or Units.of(scan.image, scan.roi)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
 from typing import Any, ClassVar, Literal
@@ -14,11 +14,10 @@ from torch import Tensor, nn
 
 from unlesion.errors import BadInput
 from unlesion.methods.adversarial.network import IntrospectiveNetwork
-from unlesion.methods.adversarial.ra import ReversedAutoEncoder, ReversedConfig, normalised_by_percentile
+from unlesion.methods.adversarial.ra import ReversedAutoEncoder, ReversedConfig
 from unlesion.methods.base import Phase, Stage, StepContext
-from unlesion.methods.batch import Batch, Evidence
+from unlesion.methods.batch import Batch, Evidence, Wants
 from unlesion.methods.rates import RATES
-from unlesion.networks.adaptive_equalise import adaptive_equalise
 from unlesion.networks.aot import AOTGenerator
 from unlesion.networks.ellipses import random_ellipses
 from unlesion.networks.patch_critic import PatchCritic, critic_loss, deception_loss
@@ -236,12 +235,12 @@ class Phanes(ReversedAutoEncoder):
         images: Tensor,
         roi: Tensor,
         noise: Tensor,
-        wants: Callable[..., bool],
+        wants: Wants,
     ) -> Evidence:
         """Find with the autoencoder, replace with the inpainter."""
         assert isinstance(network, PhanesNetwork)
-        # The code of what the autoencoder draws is not asked for: that of the inpainted image counts.
-        found = super()._ask(network, images, roi, noise, lambda *names: False)
+        # The code of what the autoencoder draws is not asked for, either: that of the inpainted image counts.
+        found = super()._ask(network, images, roi, noise, _suspicion_alone)
         suspicion = found.maps["norm95"]
         mask = self._mask(network, suspicion, roi, self.config.quantile)
         healthy = torch.where(mask, network.generator(images, mask), images)
@@ -251,22 +250,6 @@ class Phanes(ReversedAutoEncoder):
             maps={"phanes": change, "norm95": suspicion, "mask": mask[:, 0].float()},
             latent={**found.latent, **self._codes_of(network, healthy, wants)},
         )
-
-    def _maps(
-        self,
-        network: IntrospectiveNetwork,
-        images: Tensor,
-        healthy: Tensor,
-        roi: Tensor,
-        wants: Callable[..., bool],
-    ) -> dict[str, Tensor]:
-        """Only the one of `ra` that masks are made of."""
-        ceiling = self.config.ceiling
-        images, healthy = images.clamp(0.0, ceiling), healthy.clamp(0.0, ceiling)
-        equalised, redrawn = (adaptive_equalise(both, ceiling=ceiling) for both in (images, healthy))
-        residual = ((redrawn - equalised).abs() * roi).mean(1)
-        looks = self._perceptual(network, images, healthy, roi)
-        return {"norm95": normalised_by_percentile(residual, roi[:, 0]) * looks}
 
     def _mask(self, network: PhanesNetwork, suspicion: Tensor, roi: Tensor, share: float) -> Tensor:
         """Where suspicion (B, ...) is above its threshold, and a little around: (B, 1, ...) bool, in the roi."""
@@ -298,7 +281,7 @@ class Phanes(ReversedAutoEncoder):
         # At detection nothing is computed in bfloat16: the threshold should not be learnt there.
         with torch.autocast(images.device.type, enabled=False):
             redrawn = few(images[some]) * roi[some]
-            suspicion = self._maps(few, images[some], redrawn, roi[some], lambda *names: True)["norm95"]
+            suspicion = self._maps(few, images[some], redrawn, roi[some], _suspicion_alone)["norm95"]
             if network.threshold.training:
                 network.threshold.add(suspicion[roi[some, 0]].clamp(min=LOWEST).log())
             own = self._mask(network, suspicion, roi[some], config.training_quantile)
@@ -352,3 +335,8 @@ class Phanes(ReversedAutoEncoder):
 def own_quantile(values: Tensor, share: float) -> Tensor:
     """A quantile of an image's own values, (n,); 0 without any."""
     return torch.quantile(values, share) if values.numel() else values.new_zeros(())
+
+
+def _suspicion_alone(*names: str) -> bool:
+    """Of the maps and codes of `ra` only the map that masks are made of is read."""
+    return "norm95" in names

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar, Literal
@@ -15,6 +15,7 @@ from unlesion.errors import BadInput
 from unlesion.methods.adversarial.network import IntrospectiveNetwork, Seen
 from unlesion.methods.adversarial.si_vae import IntrospectiveConfig, SoftIntroVAE
 from unlesion.methods.base import MethodConfig, Stage
+from unlesion.methods.batch import Wants
 from unlesion.networks.adaptive_equalise import adaptive_equalise
 from unlesion.networks.lpips import LPIPS
 from unlesion.networks.norms import NormKind
@@ -133,7 +134,7 @@ class ReversedAutoEncoder(SoftIntroVAE):
         images: Tensor,
         healthy: Tensor,
         roi: Tensor,
-        wants: Callable[..., bool],
+        wants: Wants,
     ) -> dict[str, Tensor]:
         ceiling = self.config.ceiling
         images, healthy = images.clamp(0.0, ceiling), healthy.clamp(0.0, ceiling)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import partial
 from typing import Any, ClassVar, Literal
 
@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from unlesion.methods.adversarial.network import IntrospectiveNetwork, Seen
 from unlesion.methods.base import MethodConfig, Phase, Stage, StepContext
-from unlesion.methods.batch import Batch, Evidence
+from unlesion.methods.batch import Batch, Evidence, Wants
 from unlesion.methods.conditioned import ConditionedConfig, ConditionedMethod
 from unlesion.methods.rates import RATES, constant
 from unlesion.methods.sizes import coarsest_grid
@@ -212,7 +212,7 @@ class SoftIntroVAE(ConditionedMethod):
         images: Tensor,
         roi: Tensor,
         noise: Tensor,
-        wants: Callable[..., bool],
+        wants: Wants,
     ) -> Evidence:
         """Evidence about images; each row of `noise` (B, samples, latent) draws one more of each."""
         seen = network.encode(images)
@@ -227,9 +227,7 @@ class SoftIntroVAE(ConditionedMethod):
             latent={"mu": seen.mean, "log_sigma": seen.log_sigma, **codes},
         )
 
-    def _codes_of(
-        self, network: IntrospectiveNetwork, healthy: Tensor, wants: Callable[..., bool]
-    ) -> dict[str, Tensor]:
+    def _codes_of(self, network: IntrospectiveNetwork, healthy: Tensor, wants: Wants) -> dict[str, Tensor]:
         """The code of the healthy images, where it will be read."""
         if not wants("mu_redrawn", "log_sigma_redrawn"):
             return {}
@@ -242,7 +240,7 @@ class SoftIntroVAE(ConditionedMethod):
         images: Tensor,
         healthy: Tensor,
         roi: Tensor,
-        wants: Callable[..., bool],
+        wants: Wants,
     ) -> dict[str, Tensor]:
         """The method's own maps of one drawn image: none here, the residual is the published score."""
         return {}
