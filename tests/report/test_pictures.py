@@ -240,6 +240,26 @@ def test_a_preview_says_which_side_is_left_where_the_header_does(tmp_path: Path,
     assert not known or np.nonzero(tile > 200)[1].mean() > tile.shape[1] / 2
 
 
+@pytest.mark.parametrize(
+    ("modality", "said"),
+    [(("",), "for all scans"), (("", ""), "for all scans"), (("flair",), "for all FLAIR scans")],
+)
+def test_a_preview_names_the_scans_that_share_its_scale(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, modality: tuple[str, ...], said: str
+) -> None:
+    """Scans without a name for their modality were called "unnamed scans"."""
+    shape, told = (64, 64, 1), []
+    plain = Image.new("RGB", (1, 1))
+    monkeypatch.setattr(preview, "draw_preview", lambda *_, scale, **__: told.append(scale) or plain)
+    voxels = np.ones((len(modality), *shape), np.float32)
+    write_preview(
+        tmp_path / "p.png",
+        Scan(voxels=voxels, grid=unplaced(shape), key="x", modality=modality),
+        detection(shape),
+    )
+    assert told[0].endswith(f"the same {said}")
+
+
 def test_colours_follow_the_threshold_of_the_outlines(tmp_path: Path) -> None:
     """Whatever `--rate` is, half way along the scale is the threshold of `lesions`."""
     thresholds = {"fpr_0001": 4.0, "fpr_0005": 3.0, "fpr_001": 2.0, "fpr_005": 0.5}

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 from unlesion.files import whole_file
-from unlesion.modality import condition_name
+from unlesion.modality import UNNAMED, condition_name
 from unlesion.report.colours import INK, LINE, MUTED, TOP, colour_map
 from unlesion.report.cutting import cut_case
 from unlesion.report.gallery import GalleryCase
@@ -189,7 +189,8 @@ def _scale_words(detection: Detection, threshold: float | None, rate: float | No
     exceed = "" if rate is None else f", which {100 * rate:g} % of healthy voxels exceed"
     # Where the threshold itself is 0, colours need a stricter one.
     which = "the" if threshold == detection.threshold else "a stricter"
-    return f"map: 0 to twice {which} threshold (tick){exceed}; the same for all {f'{modality} ' if modality else ''}scans"
+    of_it = "" if UNNAMED in modality else f"{modality} "
+    return f"map: 0 to twice {which} threshold (tick){exceed}; the same for all {of_it}scans"
 
 
 def _summary(detection: Detection) -> str:
