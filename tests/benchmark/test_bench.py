@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -162,6 +163,9 @@ def test_a_changed_default_makes_a_new_row(small: Path, monkeypatch: pytest.Monk
     known = KnownResults(small)
     assert known.path(after.row) != known.path(before.row)
     assert make_plan(spec, cell, folder=small).row == before.row
+    # Rows under random maps of grey values know which maps these were; others do not mind.
+    mapped = replace(cell, method=cell.method.model_copy(update={"set": ("training.recontrast=0.5",)}))
+    assert "recontrasted" in make_plan(spec, mapped, folder=small).run and "recontrasted" not in before.run
 
 
 def test_a_known_reference_without_histograms(small: Path, monkeypatch: pytest.MonkeyPatch) -> None:

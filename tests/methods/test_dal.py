@@ -225,6 +225,18 @@ def test_the_template_is_a_prior_for_slices_and_volumes() -> None:
         dal(prior="template", tissues=4).build()
 
 
+def test_the_template_says_nothing_of_a_contrast_that_is_not_known() -> None:
+    """Its planes are fluid, grey and white matter; classes numbered by brightness are not."""
+    batch, config = head(4), DALConfig(prior="template")
+
+    def found(name: str, height: float) -> torch.Tensor:
+        placed = replace(batch, modality=((name,),) * 4, position=torch.full((4,), height))
+        return soft_tissues(TissuePrior(3, subclasses=3).eval(), placed, config)
+
+    assert not torch.equal(found("T1", 0.3), found("T1", 0.8))
+    assert torch.equal(found("PD", 0.3), found("PD", 0.8))
+
+
 SWITCHES = [
     {"operator": "softmax"},
     {"operator": "gumbel"},

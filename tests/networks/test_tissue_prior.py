@@ -146,6 +146,7 @@ def test_an_empty_roi_makes_no_nan() -> None:
 def test_orders_by_the_name_of_a_channel() -> None:
     assert tissue_order(("FLAIR", "t1"), 3) == (0, (0, 2, 1))
     assert tissue_order(("PD", "T2"), 3) == (1, (2, 1, 0))
+    assert {tissue_order((name,), 3) for name in ("T2-FLAIR", "t2 flair", "T2F")} == {(0, (0, 2, 1))}
     assert tissue_order(("CXR",), 3) == (0, None)
     assert tissue_order(("T1",), 4) == (0, None)
 

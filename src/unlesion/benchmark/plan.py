@@ -110,6 +110,7 @@ def make_plan(spec: BenchSpec, cell: Cell, *, folder: Path) -> Plan:
         "learn": learn.digest,
         "seed": cell.seed,
         **_scored(scoring),
+        **_recontrasted(training),
         **_shared(method, nested(settings["scoring"])),
         # A budget means nothing to a method that is fitted in closed form.
         "budget": spec.budget_of(cell.method)._asdict() if learns else None,
@@ -133,6 +134,11 @@ def _scored(scoring: ScoringConfig) -> dict[str, int]:
     smallest SD is a share of the map's size.
     """
     return {"scored": 2} if scoring.standardise and "map:" in scoring.rule else {}
+
+
+def _recontrasted(training: TrainingConfig) -> dict[str, int]:
+    """The version of the random maps of grey values. 2: what is outside the roi is air, also in ghosts."""
+    return {"recontrasted": 2} if training.recontrast else {}
 
 
 def _shared(method: type[Method], over: Mapping[str, Any]) -> dict[str, Any]:

@@ -49,7 +49,8 @@ def random_contrast(
         mapped = torch.where(chosen, torch.lerp(images, again, strength), mapped)
     before, after = _median(images, roi), _median(mapped, roi)
     mapped = mapped * before / after.clamp(min=0.1)
-    return _as_scanned(mapped, roi, generator).clamp(0.0, CEILING) * roi
+    # A ghost brings what is outside into the roi: that stays air, however bright the map would draw it.
+    return _as_scanned(mapped * roi, roi, generator).clamp(0.0, CEILING) * roi
 
 
 def _tables(number: int, device: torch.device, generator: torch.Generator) -> Tensor:

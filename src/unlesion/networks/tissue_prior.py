@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -18,7 +19,8 @@ FLOOR = 0.02
 GRID = 16
 
 # Tissues (0 fluid, 1 grey matter, 2 white matter) from dark to bright, by modality.
-ORDERS = {"T1": (0, 1, 2), "T1W": (0, 1, 2), "T2": (2, 1, 0), "T2W": (2, 1, 0), "FLAIR": (0, 2, 1)}
+T1, T2, FLAIR = (0, 1, 2), (2, 1, 0), (0, 2, 1)
+ORDERS = {"T1": T1, "T1W": T1, "T2": T2, "T2W": T2, "FLAIR": FLAIR, "T2FLAIR": FLAIR, "T2F": FLAIR}
 
 
 @dataclass(frozen=True)
@@ -111,13 +113,18 @@ def histogram(images: Tensor, roi: Tensor) -> Tensor:
 def tissue_order(names: Sequence[str], tissues: int) -> tuple[int, tuple[int, ...] | None]:
     """Which channel of an image has a known order of three tissues, and that order, dark to bright.
 
+    Args:
+        names: modality of each channel; "T2-FLAIR", "t2 flair" and "T2FLAIR" are one.
+        tissues: T.
+
     Returns:
         The first such channel; else channel 0 and None: tissues are then numbered by brightness.
     """
     if tissues == 3:
         for channel, name in enumerate(names):
-            if name.upper() in ORDERS:
-                return channel, ORDERS[name.upper()]
+            known = ORDERS.get(re.sub(r"[^A-Z0-9]", "", name.upper()))
+            if known is not None:
+                return channel, known
     return 0, None
 
 

@@ -76,7 +76,9 @@ class DisentangledAnatomy(Method):
     native = {"rule": "map:fused"}
     # Instance normalisation and the small widths are slower so in bfloat16.
     channels_last = False
-    version = 2
+    version = 3
+    # Random contrasts brought air into the brain.
+    reads: ClassVar[frozenset[int]] = frozenset({2})
     Config = DALConfig
     config: DALConfig
 

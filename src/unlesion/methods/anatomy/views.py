@@ -66,10 +66,15 @@ def make_views(prior: TissuePrior, batch: Batch, config: DALConfig, generator: t
 
 
 def soft_tissues(prior: TissuePrior, batch: Batch, config: DALConfig) -> Tensor:
-    """(B, K, ...) by the channel whose order of tissues is known, or by the first."""
+    """(B, K, ...) by the channel whose order of tissues is known, or by the first, of which no template says where they are."""
     known = [tissue_order(names, config.tissues) for names in batch.modality]
     rows = torch.arange(len(batch), device=batch.images.device)
     picked = batch.images[rows, torch.tensor([channel for channel, _ in known], device=rows.device)]
-    place = template_prior(batch.roi, batch.position) if config.prior == "template" else None
+    place = None
+    if config.prior == "template":
+        place = template_prior(batch.roi, batch.position)
+        # Numbered by brightness, classes are none of the template's tissues.
+        unknown = torch.tensor([order is None for _, order in known], device=place.device)
+        place[unknown] = 1.0 / config.tissues
     images = picked[:, None] * batch.roi
     return prior(images, batch.roi, batch.position, [order for _, order in known], place=place)
