@@ -144,9 +144,9 @@ def test_of_tissues_there_are_no_edges_between_their_parts() -> None:
 
 def test_random_maps_for_all_are_refused_where_the_prior_reads_the_order_of_tissues() -> None:
     with pytest.raises(BadInput, match=r"training.recontrast: dal.* method.prior=none"):
-        refuse_early(dal(), None, "map:fused", recontrast=0.5, resume=False)
-    refuse_early(dal(), None, "map:fused", recontrast=0.0, resume=False)
-    refuse_early(dal(prior="none"), None, "map:fused", recontrast=0.5, resume=False)
+        refuse_early(dal(), None, "map:fused", batch=8, recontrast=0.5, resume=False)
+    refuse_early(dal(), None, "map:fused", batch=8, recontrast=0.0, resume=False)
+    refuse_early(dal(prior="none"), None, "map:fused", batch=8, recontrast=0.5, resume=False)
 
 
 def test_the_inside_of_a_homogeneous_region_leaves_no_trace() -> None:

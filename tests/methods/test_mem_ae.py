@@ -9,9 +9,11 @@ import pytest
 import torch
 
 from tests.methods.scenes import blob_batch, built, tiny, train
+from unlesion.errors import BadInput
 from unlesion.methods.base import InputSpec, StepContext
 from unlesion.methods.registry import get_method
 from unlesion.networks.memory import Memory, entropy, shrunk
+from unlesion.training.refusing import refuse_early
 
 
 def test_shrinkage_by_hand() -> None:
@@ -124,3 +126,14 @@ def test_published_sizes() -> None:
     # From 4 x 4 points of 64 channels to 1024 numbers to 16.
     assert [m.out_features for m in small.encoder.modules() if isinstance(m, torch.nn.Linear)] == [1024, 16]
     assert paper.memory.rows.shape == (2000, 256)
+
+
+def test_single_images_are_refused_where_a_batch_is_normalised() -> None:
+    def early(bottleneck: str, batch: int) -> None:
+        method = tiny("mem-ae", size=32, bottleneck=bottleneck)
+        refuse_early(method, None, "residual", batch=batch, recontrast=0.0, resume=False)
+
+    with pytest.raises(BadInput, match=r"training\.batch=1"):
+        early("dense", 1)
+    early("dense", 2)
+    early("spatial", 1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import torch
+from torch import nn
 
 from unlesion.errors import BadInput
 from unlesion.methods.base import InputSpec, Method
@@ -25,7 +26,7 @@ def expected_input(cohort: Cohort, recipe: Recipe) -> InputSpec:
 
 
 def refuse_early(
-    method: Method, steps: str | int | None, rule: str, *, recontrast: float, resume: bool
+    method: Method, steps: str | int | None, rule: str, *, batch: int, recontrast: float, resume: bool
 ) -> None:
     """Complain about settings that do not work before anything is prepared or written.
 
@@ -33,12 +34,13 @@ def refuse_early(
         method: with its settings and the images that are expected.
         steps: as the user asked for them; None is a budget in minutes.
         rule: of the scoring.
+        batch: images of a step.
         recontrast: share of the images that training shows under random maps of grey values.
         resume: whether the training was begun before.
 
     Raises:
         BadInput: unknown stages, an impossible size, files of weights that cannot be read, a map that is not made, random
-            maps of grey values for a method that cannot learn from them.
+            maps of grey values for a method that cannot learn from them, single images where a batch is normalised.
     """
     if recontrast and (why := method.against_recontrast()):
         raise BadInput(f"training.recontrast: {why}")
@@ -51,3 +53,8 @@ def refuse_early(
         if stages and stages[0].before is not None and not resume:
             stages[0].before(network)
         refuse_unknown_maps(method, network, rule)
+        # Of a single vector there is no mean and spread.
+        if stages and batch == 1 and any(type(part) is nn.BatchNorm1d for part in network.modules()):
+            raise BadInput(
+                f"training.batch=1: {method.name} with these settings normalises by batches; take 2 images or more a step"
+            )

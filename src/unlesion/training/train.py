@@ -182,6 +182,7 @@ def train(
         method_class(config, expected_input(healthy, the_recipe)),
         steps,
         wanted.rule,
+        batch=training.batch,
         recontrast=training.recontrast,
         resume=resume or learnt is not None,
     )
