@@ -13,7 +13,7 @@ from unlesion.calibration import Calibration, CalibrationBuilder
 from unlesion.detector import Detector, roi_of
 from unlesion.errors import BadInput
 from unlesion.methods.own_maps import refuse_unknown_maps
-from unlesion.prepare import marks_lesion
+from unlesion.prepare import Noticed, marks_lesion
 from unlesion.progress import Bars, silent
 from unlesion.scans import Cohort, Entry
 from unlesion.scans.mask_labels import marked_but_healthy
@@ -64,6 +64,7 @@ def calibrate_detector(
     device: str = "cpu",
     warn: Callable[[str], None] = lambda message: None,
     failures: Failures | None = None,
+    noticed: Noticed | None = None,
 ) -> dict[str, Calibration]:
     """Thresholds and p-values from healthy scans, one calibration per scoring of the detector.
 
@@ -75,6 +76,7 @@ def calibrate_detector(
         device: where the network runs.
         warn: told about every scan that could not be used.
         failures: takes the scans that could not be used, instead of `warn`.
+        noticed: takes what there is to say of the scans that could.
 
     Raises:
         BadInput: an anomalous scan among them, or no usable scan at all.
@@ -85,6 +87,7 @@ def calibrate_detector(
         raise BadInput(f"{anomalous[0]}: labelled anomalous; thresholds come from healthy scans only")
     builders = {name: CalibrationBuilder() for name in detector.scorers}
     failures = Failures(warn) if failures is None else failures
+    before = len(failures)
     with bars("calibrate", len(entries)) as advance:
         for swept in sweep(entries, detector.recipe, executor=executor):
             if swept.scan is None or swept.prepared is None:
@@ -103,10 +106,12 @@ def calibrate_detector(
                         raise ValueError("the map or its score holds values that are not finite")
                     maps = made
                 subject = swept.entry.subject or swept.entry.key
+                if maps and noticed is not None:
+                    noticed.add(swept.entry.key, detector.doubts(swept.prepared))
                 for name, (after, _, score) in maps.items():
                     assert roi is not None
                     builders[name].add(subject, after, roi, score, modality=swept.scan.modality)
             advance(note=swept.entry.key)
-    if len(entries) and len(failures) == len(entries):
-        failures.settle(f"no healthy scan could be used; the first: {failures.found[0].message}")
+    if len(entries) and len(failures) - before == len(entries):
+        failures.settle(f"no healthy scan could be used; the first: {failures.found[before].message}")
     return {name: builder.finish() for name, builder in builders.items()}

@@ -79,6 +79,11 @@ class Detector:
         self._check_channels(scan.key, scan.channels, scan.modality)
         return self.recipe.prepare(scan) if prepared is None else prepared
 
+    def doubts(self, prepared: Prepared) -> tuple[str, ...]:
+        """In words, what reading and preparing noticed, and what is unlike the training scans."""
+        unlike = () if self.profile is None else self.profile.warnings(prepared)
+        return (*prepared.warnings, *unlike)
+
     def evidence(
         self, prepared: Prepared, *, device: str | torch.device = "cpu", everything: bool = False
     ) -> ScanEvidence:
@@ -153,9 +158,7 @@ class Detector:
         if not (np.isfinite(anomaly).all() and np.isfinite(score)):
             raise ValueError("the map or its score holds values that are not finite")
         healthy = None if evidence.healthy is None else prepared.restore_healthy(evidence.healthy)
-        warnings = [*scan.warnings, *prepared.warnings]
-        if self.profile is not None:
-            warnings += self.profile.warnings(prepared)
+        warnings = [*scan.warnings, *self.doubts(prepared)]
         calibration = self.calibrations.get("native")
         threshold, p_value, flagged = None, None, None
         if calibration is None:

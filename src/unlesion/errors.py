@@ -16,3 +16,10 @@ class BadInput(UnlesionError):
     """Something the user handed in cannot be used: a file, a folder, a manifest, a setting."""
 
     exit_code = 2
+
+
+def in_words(key: str, error: Exception) -> str:
+    """What went wrong with a scan, in one line that names it; what is no `UnlesionError` is a failure of ours."""
+    if isinstance(error, UnlesionError):
+        return str(error)
+    return f"{key}: a failure of ours: {type(error).__name__}: {' '.join(str(error).split())}"

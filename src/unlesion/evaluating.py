@@ -24,7 +24,7 @@ from unlesion.evaluation import (
     said_beside,
     unknown_of_maps,
 )
-from unlesion.prepare import Prepared
+from unlesion.prepare import Noticed, Prepared
 from unlesion.progress import Bars, silent, track
 from unlesion.scans import Cohort, Entry, Scan, sides_of
 from unlesion.sweep import Failures, sweep
@@ -99,6 +99,7 @@ def evaluate_detector(
         warnings=doubts,
     )
     failures = Failures(warn) if failures is None else failures
+    noticed = Noticed()
     with bars("evaluate", len(cohort)) as advance:
         for swept in sweep(cohort, detector.recipe, executor=executor):
             if swept.scan is None or swept.prepared is None:
@@ -112,9 +113,13 @@ def evaluate_detector(
                 if scan is not None:
                     # Not guarded: numbers that hold half a scan would be wrong.
                     row = evaluator.add(scan)
+                    noticed.add(scan.key, detector.doubts(swept.prepared))
                     if on_scan is not None:
                         on_scan(scan, dict(row))
             advance(note=swept.entry.key)
+    for line in noticed.lines():
+        warn(line)
+    evaluator.warnings += noticed.lines()
     if not evaluator.rows:
         failures.settle(f"{cohort.name}: no scan could be evaluated; the first: {failures.found[0].message}")
     return evaluator.write(out), len(failures)

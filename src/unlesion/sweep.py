@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 
-from unlesion.errors import BadInput, UnlesionError
+from unlesion.errors import BadInput, UnlesionError, in_words
 from unlesion.parallel import in_order
 from unlesion.prepare import Failure, Prepared, Recipe
 from unlesion.scans import Entry, Scan
@@ -80,6 +80,11 @@ class Failures:
         """Note a scan that could not be read or prepared."""
         self.add(swept.entry.key, swept.problem, ours=swept.ours, trace=swept.trace)
 
+    def take_all(self, failures: Iterable[Failure], *, said: str = "") -> None:
+        """Note scans that could not be prepared; `said` stands before the words of each."""
+        for failure in failures:
+            self.add(failure.key, f"{said}{failure.message}", ours=failure.ours, trace=failure.trace)
+
     @contextmanager
     def guard(self, key: str) -> Iterator[None]:
         """Whatever goes wrong with this scan in the block is noted, and goes no further."""
@@ -87,7 +92,7 @@ class Failures:
             yield
         except Exception as error:
             ours = not isinstance(error, BadInput)
-            self.add(key, _in_words(key, error), ours=ours, trace=traceback.format_exc() if ours else "")
+            self.add(key, in_words(key, error), ours=ours, trace=traceback.format_exc() if ours else "")
 
     def settle(self, message: str) -> None:
         """Say at the end that scans failed, if any did.
@@ -123,10 +128,4 @@ def _one(entry: Entry, *, recipe: Recipe) -> Swept:
     except Exception as error:  # One scan that trips over a fault of ours must not cost all the others.
         ours = not isinstance(error, BadInput)
         trace = traceback.format_exc() if ours else ""
-        return Swept(entry=entry, problem=_in_words(entry.key, error), ours=ours, trace=trace)
-
-
-def _in_words(key: str, error: Exception) -> str:
-    if isinstance(error, UnlesionError):
-        return str(error)
-    return f"{key}: a failure of ours: {type(error).__name__}: {' '.join(str(error).split())}"
+        return Swept(entry=entry, problem=in_words(entry.key, error), ours=ours, trace=trace)

@@ -55,6 +55,7 @@ def command(
     from unlesion.calibration.met import as_recorded
     from unlesion.detector import Detector
     from unlesion.files import whole_folder
+    from unlesion.prepare import Noticed
     from unlesion.scans.prints import prints_of
     from unlesion.settings import parse_settings
     from unlesion.sweep import Failures
@@ -85,7 +86,7 @@ def command(
     console = Console(quiet=quiet, out=out)
     for warning in opened.warnings:
         console.warn(warning)
-    failures = Failures(console.warn)
+    failures, noticed = Failures(console.warn), Noticed()
     with workers(jobs) as executor:
         calibrations = calibrate_detector(
             detector,
@@ -94,11 +95,13 @@ def command(
             bars=console.bars,
             device=pick_device(device),
             failures=failures,
+            noticed=noticed,
         )
     prints = prints_of(opened)
     doubts = [
         *_lost_and_new(before, calibrations["native"]),
         *_learnt_again(opened, prints, detector.record),
+        *noticed.lines(),
     ]
     for words in doubts:
         console.warn(words)
@@ -109,8 +112,9 @@ def command(
     options += [word for name, value in said.items() for word in ("--set", f"{name}={value}")]
     calibrated = detector.with_calibration(calibrations)
     met = {**detector.record.get("met", {}), "calibrated": as_recorded(prints)}
+    learnt = {name: value for name, value in detector.record.items() if name != "calibration_warnings"}
     calibrated.record = {
-        **detector.record,
+        **learnt,
         "met": met,
         "calibrated_on": {
             "name": opened.name,

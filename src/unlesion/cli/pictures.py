@@ -6,8 +6,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from unlesion.errors import BadInput
-
 if TYPE_CHECKING:
     from unlesion.calibration import Calibration
     from unlesion.detector import Detector
@@ -45,15 +43,15 @@ def save_healthy_gallery(
 ) -> None:
     """Show a run a few healthy scans that it did not learn from, of different subjects where there are."""
     from unlesion.evaluating import evaluated
+    from unlesion.sweep import Failures
 
     builder = builder_for(detector)
+    # Scans that cannot be used were named while calibrating.
+    unusable = Failures()
     for entry in spread_out(list(cohort)):
-        try:
+        with unusable.guard(entry.key):
             scan = entry.read()
             builder.look(evaluated(detector, entry, scan, detector.prepare(scan), device=device))
-        except BadInput:
-            # Named already while calibrating.
-            continue
     builder.finish().save(run / "gallery")
 
 

@@ -30,8 +30,9 @@ def command(
     quiet: Quiet = False,
 ) -> None:
     """Prepare scans once, for many trainings. A second call goes on where the first stopped."""
-    from unlesion.prepare import choose_recipe, load_recipe, prepare_cohort, refuse_other_store
+    from unlesion.prepare import Noticed, choose_recipe, load_recipe, prepare_cohort, refuse_other_store
     from unlesion.settings import parse_settings
+    from unlesion.sweep import Failures
 
     settings = parse_settings(set_ or [])
     idle = [room for room in settings if room != "recipe" and settings[room]]
@@ -46,11 +47,14 @@ def command(
         console.warn(warning)
     console.tell(f"recipe {chosen.name!r} ({chosen.digest}), {count(len(opened), 'scan')}")
     with workers(jobs) as executor, counted(console.bars, "prepare") as progress:
-        store, failures = prepare_cohort(opened, chosen, out, executor=executor, progress=progress)
-    for failure in failures:
-        console.warn(failure.message)
+        store, bad = prepare_cohort(opened, chosen, out, executor=executor, progress=progress)
+    failures, noticed = Failures(console.warn), Noticed()
+    failures.take_all(bad)
+    for row in store.scans:
+        noticed.add(row["key"], row["warnings"])
+    for line in noticed.lines():
+        console.warn(line)
     console.tell(f"{out}: {count(len(store.scans), 'scan')}, {count(len(store.positions), 'slice')}")
-    if failures:
-        raise BadInput(
-            f"{len(failures)} of {count(len(opened), 'scan')} could not be prepared (named above); the rest is in {out}"
-        )
+    failures.settle(
+        f"{len(failures)} of {count(len(opened), 'scan')} could not be prepared (named above); the rest is in {out}"
+    )

@@ -75,7 +75,10 @@ def command(
     for warning in opened.warnings:
         console.warn(warning)
 
+    from unlesion.sweep import Failures
     from unlesion.training import cohort_options, is_finished, train
+
+    failures = Failures(console.warn)
 
     nothing_to_do = resume and is_finished(out) and (out / "report.html").exists()
     with workers(jobs) as executor:
@@ -97,6 +100,7 @@ def command(
             tell=console.tell,
             warn=console.warn,
             weights=weights,
+            failures=failures,
             source_words=[
                 str(cohort),
                 *cohort_options(root=root, where=where, channels=channels, volume=volume),
@@ -113,9 +117,9 @@ def command(
     console.tell(f"{out}: trained in {count(detector.record['total_minutes'], 'minute')}; look at {page}")
     left_out = detector.record["left_out"]
     if left_out:
-        raise BadInput(
-            f"{count(left_out, 'scan')} could not be used (named above); {out} rests on the others"
-        )
+        said = f"{count(left_out, 'scan')} could not be used (named above); {out} rests on the others"
+        failures.settle(said)
+        raise BadInput(said)
 
 
 def stored(source: Path) -> PreparedStore | None:

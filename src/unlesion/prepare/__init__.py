@@ -5,6 +5,7 @@ from unlesion.prepare.gather import prepare_cohort
 from unlesion.prepare.item import Failure
 from unlesion.prepare.load import builtin_recipes, load_recipe, recipe_from
 from unlesion.prepare.normalise import Intensity
+from unlesion.prepare.noticed import Noticed
 from unlesion.prepare.placement import Placement
 from unlesion.prepare.prepared import Prepared
 from unlesion.prepare.recipe import Recipe
@@ -16,6 +17,7 @@ from unlesion.prepare.stored import marks_lesion
 __all__ = [
     "Failure",
     "Intensity",
+    "Noticed",
     "Placement",
     "Prepared",
     "PreparedStore",

@@ -61,6 +61,7 @@ def prepare_cohort(
 
     Raises:
         BadInput: the cohort is empty, no scan could be prepared, or `out` cannot be written.
+        UnlesionError: no scan could be prepared, by a failure of ours.
     """
     out = Path(out)
     if len(cohort) == 0:
@@ -92,7 +93,8 @@ def prepare_cohort(
     bad = {failure.key for failure in failures}
     kept = [(entry, mark) for entry, mark in zip(cohort, marks, strict=True) if entry.key not in bad]
     if not kept:
-        raise BadInput(f"{cohort.name}: no scan could be prepared; the first: {failures[0].message}")
+        words = f"{cohort.name}: no scan could be prepared; the first: {failures[0].message}"
+        raise UnlesionError(words) if any(failure.ours for failure in failures) else BadInput(words)
     order = {entry.key: number for number, entry in enumerate(cohort)}
     failures.sort(key=lambda failure: order[failure.key])
     _gather(out, cohort.name, recipe, kept, old, known)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import traceback
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unlesion.archive import write_arrays
-from unlesion.errors import UnlesionError
+from unlesion.errors import BadInput, in_words
 from unlesion.prepare.prepared import Prepared
 from unlesion.prepare.recipe import Recipe
 from unlesion.prepare.resample import to_prepared
@@ -47,11 +48,13 @@ class Failure:
         key: which.
         message: why, in one line.
         ours: True where the fault is the program's, not the scan's.
+        trace: the traceback of a fault of ours; it may come from another process.
     """
 
     key: str
     message: str
     ours: bool = False
+    trace: str = ""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -106,10 +109,10 @@ def make_item(entry: Entry, recipe: Recipe, path: Path) -> Failure | None:
     """
     try:
         item = item_from(recipe.prepare(entry.read()))
-    except UnlesionError as error:
-        return Failure(key=entry.key, message=str(error))
     except Exception as error:  # One scan that trips over a fault of ours must not cost all the others.
-        return Failure(key=entry.key, message=f"{type(error).__name__}: {error}", ours=True)
+        ours = not isinstance(error, BadInput)
+        trace = traceback.format_exc() if ours else ""
+        return Failure(key=entry.key, message=in_words(entry.key, error), ours=ours, trace=trace)
     write_item(path, item)
     return None
 

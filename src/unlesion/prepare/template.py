@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
@@ -73,7 +74,9 @@ def frame(scan: Scan, region: Region, spacing: Spacing, *, start: Frame) -> Fram
         matrix = _register(scan, region, spacing, guess)
         problem = _problem(matrix, guess, region, inside, origin, spacing)
     except RuntimeError as error:
-        problem = f"the registration stopped ({str(error).strip().splitlines()[-1]})"
+        # ITK says at which address; the same scan shall get the same words.
+        said = re.sub(r"\s*\(0x[0-9a-f]+\)", "", str(error).strip().splitlines()[-1])
+        problem = f"the registration stopped ({said})"
     if problem:
         warning = f"not aligned to the template, {problem}: centred instead"
         return replace(start, warnings=(*start.warnings, warning))

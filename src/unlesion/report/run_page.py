@@ -123,7 +123,8 @@ def _scores(run: Mapping[str, Any]) -> list[float]:
 def _warnings(run: Mapping[str, Any]) -> list[str]:
     record = run.get("record") or {}
     found = [str(words) for words in record.get("warnings") or []]
-    found += [str(words) for words in look_up(record, "calibrated_on.warnings") or []]
+    for where in ("calibration_warnings", "calibrated_on.warnings"):
+        found += [str(words) for words in look_up(record, where) or []]
     left_out = record.get("left_out")
     if isinstance(left_out, int) and left_out:
         found.append(f"{count(left_out, 'scan')} could not be used; unlesion.log says why.")

@@ -26,6 +26,7 @@ from unlesion.methods.registry import get_method, preset_settings
 from unlesion.modality import condition_name
 from unlesion.networks.precision import in_bfloat16
 from unlesion.prepare import (
+    Noticed,
     PreparedStore,
     Recipe,
     is_store,
@@ -80,6 +81,7 @@ def train(
     warn: Callable[[str], None] | None = None,
     source_words: Sequence[str] | None = None,
     weights: Path | str | None = None,
+    failures: Failures | None = None,
 ) -> Detector:
     """Learn what is healthy from a cohort and write the run.
 
@@ -107,6 +109,7 @@ def train(
             by default the cohort's path, or its name where that is all there is.
         weights: a finished run of the same training, which may differ in scoring and in settings of detection: its weights
             are taken instead of learning them again, and its budget is this one's.
+        failures: takes the scans that could not be used, instead of `warn`.
 
     Returns:
         The calibrated detector, as saved in `out`.
@@ -193,15 +196,14 @@ def train(
         tell(f"{out}: finished already; nothing was left to do")
         return Detector.load(out)
     own_store = store is None
+    unusable = Failures(warn) if failures is None else failures
     left_out = len(cohort.select(split="train", label="healthy")) - len(healthy)
     if store is None:
         with counted(bars, "prepare") as progress:
-            store, failures = prepare_cohort(
+            store, bad = prepare_cohort(
                 healthy, the_recipe, out / OWN_STORE, executor=executor, progress=progress
             )
-        left_out += len(failures)
-        for failure in failures:
-            warn(f"left out: {failure.message}")
+        unusable.take_all(bad, said="left out: ")
     # A store may hold more than was chosen: only the slices of the chosen scans are learnt from.
     keys = {entry.key for entry in healthy}
     chosen_rows = [number for number, row in enumerate(store.scans) if row["key"] in keys]
@@ -239,7 +241,12 @@ def train(
     record["healthy_scans"] = len({int(store.slice_scan[i]) for i in indices})
     record["healthy_subjects"] = len({store.scans[int(store.slice_scan[i])]["subject"] for i in indices})
     record["slices"] = len(indices)
-    record["warnings"] = list(cohort.warnings)
+    noticed = Noticed()
+    for row in chosen_rows:
+        noticed.add(store.scans[row]["key"], store.scans[row]["warnings"])
+    for line in noticed.lines():
+        warn(f"learnt from: {line}")
+    record["warnings"] = [*cohort.warnings, *(f"learnt from: {line}" for line in noticed.lines())]
     record["met"] = met_by(healthy, held_out)
     if learnt is None:
         record.update(
@@ -266,16 +273,25 @@ def train(
     )
     fit_scorers(detector, healthy, executor=executor, bars=bars, device=device)
     if len(held_out):
-        unusable = Failures(warn)
+        held_back = Noticed()
         detector = detector.with_calibration(
             calibrate_detector(
-                detector, held_out, executor=executor, bars=bars, device=device, failures=unusable
+                detector,
+                held_out,
+                executor=executor,
+                bars=bars,
+                device=device,
+                failures=unusable,
+                noticed=held_back,
             )
         )
-        left_out += len(unusable)
+        for line in held_back.lines():
+            warn(f"calibrated on: {line}")
+        # Apart: another calibration has its own.
+        record["calibration_warnings"] = [f"calibrated on: {line}" for line in held_back.lines()]
     else:
         warn("no healthy rows in split 'val': the run has no thresholds; use `unlesion calibrate`")
-    record["left_out"] = left_out
+    record["left_out"] = left_out + len(unusable)
     record["versions"] = {
         "unlesion": unlesion.__version__,
         "python": platform.python_version(),
