@@ -295,6 +295,24 @@ def test_a_folder(tmp_path, save_picture):
     assert len(Cohort.open(tmp_path, where=["subject=s2"])) == 2
 
 
+def test_a_folder_whose_names_tell_kinds_apart_that_it_does_not(tmp_path, save_picture):
+    for name in (
+        "a/T1.png",
+        "a/sub-FLAIR_01.png",
+        "b/t1.png",
+        "b/flair.png",
+        "b/flair_mask.png",
+        "b/at1as.png",
+    ):
+        save_picture(name)
+    contrasts, masks = Cohort.open(tmp_path).warnings[:2]
+    assert "FLAIR (3), T1 (2); " in contrasts and "column modality" in contrasts
+    assert "1 file named like masks" in masks
+    for name in ("a/sub-FLAIR_01.png", "b/flair.png", "b/flair_mask.png"):
+        (tmp_path / name).unlink()
+    assert len(Cohort.open(tmp_path).warnings) == 1
+
+
 def test_a_folder_with_a_manifest_is_opened_through_it(tmp_path, save_picture, save_manifest):
     save_picture("a.png")
     save_picture("a_mask.png")

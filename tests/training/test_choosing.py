@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,13 @@ from unlesion.methods.registry import get_method
 from unlesion.prepare import PreparedStore, load_recipe, prepare_cohort, store_cohort
 from unlesion.scans import Cohort
 from unlesion.training import train
-from unlesion.training.choosing import healthy_rows, mixed_modalities, recipe_for, without_effect
+from unlesion.training.choosing import (
+    healthy_rows,
+    mixed_modalities,
+    recipe_for,
+    taken_for_healthy,
+    without_effect,
+)
 
 
 def write_rows(manifest: Path, rows: list[dict[str, str]]) -> None:
@@ -119,3 +126,16 @@ def test_augmentation_of_what_learns_no_network_is_said_to_do_nothing() -> None:
         == without_effect(atlas, atlas.Config(), {})
         == []
     )
+
+
+def test_dicom_that_nobody_called_healthy_is_told(with_lesions: Path) -> None:
+    """A folder of an archive holds patients; a manifest's label is somebody's word."""
+    entries = tuple(
+        replace(entry, columns={**entry.columns, "format": "dicom", "label": ""})
+        for entry in Cohort.open(with_lesions)
+    )
+    silent = replace(Cohort.open(with_lesions), entries=entries)
+    assert f"{len(entries)} series are taken for healthy" in taken_for_healthy(silent)
+    labelled = replace(entries[0], columns={"format": "dicom", "label": "healthy"})
+    assert taken_for_healthy(replace(silent, entries=(labelled,))) == ""
+    assert taken_for_healthy(Cohort.open(with_lesions)) == ""

@@ -2,12 +2,39 @@
 
 from __future__ import annotations
 
+import re
+from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
 from unlesion.errors import BadInput
 from unlesion.scans.formats import ENDINGS, dicom, ending_of, without_ending
 from unlesion.scans.manifest import Row, Table
 from unlesion.scans.series_rows import table_of_series
+from unlesion.wording import count
+
+# Words by which people name files of brain MRI after their contrast, and such by which they name masks.
+_CONTRASTS = frozenset(
+    [
+        "T1",
+        "T1W",
+        "T1N",
+        "T1C",
+        "T1CE",
+        "T1GD",
+        "MPRAGE",
+        "T2",
+        "T2W",
+        "T2F",
+        "FLAIR",
+        "PD",
+        "PDW",
+        "DWI",
+        "ADC",
+        "SWI",
+    ]
+)
+_MASKS = frozenset({"MASK", "SEG", "SEGMENTATION", "ROI", "LESION", "LESIONS"})
 
 
 def table_of_folder(root: Path) -> Table:
@@ -48,6 +75,7 @@ def table_of_folder(root: Path) -> Table:
         raise BadInput(
             f"{root}: the folder holds no image{left}; put {', '.join(ENDINGS)} files or DICOM series in it"
         )
+    warnings += _named_apart(root, plain)
     numbered = [Row(number, row.values, row.files) for number, row in enumerate(rows, start=1)]
     return Table(columns=columns, rows=numbered, warnings=warnings)
 
@@ -66,3 +94,23 @@ def _is_plain(file: Path) -> bool:
 
 def _format(row: Row) -> str:
     return ending_of(row.get("path")).lstrip(".")
+
+
+def _named_apart(root: Path, paths: Sequence[str]) -> tuple[str, ...]:
+    """What to say where names of files speak of several contrasts or of masks, of which a plain folder knows nothing."""
+    words = [frozenset(re.split(r"[^A-Z0-9]+", without_ending(Path(path).name).upper())) for path in paths]
+    notes = []
+    contrasts = Counter(found for own in words for found in own & _CONTRASTS)
+    if len(contrasts) > 1:
+        names = ", ".join(f"{name} ({number})" for name, number in sorted(contrasts.items()))
+        notes.append(
+            f"{root}: by their names files are of several contrasts: {names}; a plain folder does not tell them apart and takes "
+            "all for one kind: give a manifest with a column modality"
+        )
+    masks = sum(bool(own & _MASKS) for own in words)
+    if masks:
+        notes.append(
+            f"{root}: {count(masks, 'file')} named like masks; in a plain folder each is a scan of its own: give a manifest "
+            "with a column mask_path"
+        )
+    return tuple(notes)

@@ -14,6 +14,7 @@ from unlesion.modality import condition_name
 from unlesion.prepare import PreparedStore, Recipe, choose_recipe, load_recipe
 from unlesion.scans import Cohort
 from unlesion.scans.mask_labels import marked_but_healthy
+from unlesion.wording import count
 
 # Settings of training by which images are changed.
 AUGMENTATIONS = ("mirror", "contrast", "recontrast", "balance")
@@ -42,6 +43,25 @@ def healthy_rows(cohort: Cohort, warn: Callable[[str], None]) -> tuple[Cohort, C
     if len(healthy.subjects) < 2 and len(held_out) == 0:
         raise BadInput(f"{cohort.name}: {ONLY_ONE}")
     return healthy, held_out
+
+
+def doubts_about(healthy: Cohort, method: type[Method], config: Any, given: Mapping[str, Any]) -> list[str]:
+    """What somebody should know before a training of `method` on these scans; `config` and `given` as below."""
+    said = [taken_for_healthy(healthy), mixed_modalities(healthy, config)]
+    return [words for words in said if words] + without_effect(method, config, given)
+
+
+def taken_for_healthy(cohort: Cohort) -> str:
+    """A sentence where DICOM series are learnt from that nobody has called healthy; "" for others."""
+    silent = sum(
+        entry.columns.get("format") == "dicom" and not entry.columns.get("label") for entry in cohort
+    )
+    if not silent:
+        return ""
+    return (
+        f"{cohort.name}: DICOM does not say who is healthy, so {count(silent, 'series', 'series')} are taken for healthy and learnt from; "
+        "sort the others out by --where, or give a manifest with a column label"
+    )
 
 
 def mixed_modalities(healthy: Cohort, config: Any) -> str:
