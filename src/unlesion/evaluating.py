@@ -24,7 +24,7 @@ from unlesion.evaluation import (
     said_beside,
     unknown_of_maps,
 )
-from unlesion.prepare import Noticed, Prepared
+from unlesion.prepare import Noticed, Prepared, on_prepared_grid
 from unlesion.progress import Bars, silent, track
 from unlesion.scans import Cohort, Entry, Scan, sides_of
 from unlesion.sweep import Failures, sweep
@@ -83,6 +83,8 @@ def evaluate_detector(
         calibrated=native.modalities if native else (),
         opened=opened,
     )
+    if words := on_prepared_grid(cohort):
+        doubts.append(words)
     for words in doubts:
         warn(words)
     evaluator = Evaluator(

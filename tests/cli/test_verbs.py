@@ -260,8 +260,14 @@ def test_prepare_once_and_train_on_the_store(unlesion: Command, pictures: Path, 
     )
     assert said.code == 0, said.err
     said = unlesion("detect", tmp_path / "run", store, "--out", tmp_path / "out", "--jobs", 1)
-    assert said.code == 0, said.err
+    assert said.code == 0 and "results are on its grid" in said.err
     assert len(list((tmp_path / "out").rglob("anomaly.npy"))) == 18
+    said = unlesion("evaluate", tmp_path / "run", store, "--out", tmp_path / "measured", "--jobs", 1)
+    assert said.code == 0 and "results are on its grid" in said.err
+    assert any(
+        "prepared store" in words
+        for words in json.loads((tmp_path / "measured" / "metrics.json").read_text())["warnings"]
+    )
 
 
 def test_methods_lists_facts(unlesion: Command) -> None:
@@ -274,8 +280,11 @@ def test_methods_lists_facts(unlesion: Command) -> None:
         assert row["citation"]
         for preset in ("tiny", "cpu", "gpu", "paper"):
             facts = row["presets"][preset]
-            assert set(facts) == {"parameters", "parts", "image_size"}
+            assert set(facts) == {"parameters", "parts", "image_size", "batch"}
             assert sum(facts["parts"].values()) == facts["parameters"]
+    one = unlesion("methods", "vae")
+    assert "cpu: 64 pixels, batches of 32" in one.out and "encoder " in one.out and one.code == 0
+    assert unlesion("methods", "vea").code == 2
     said = unlesion("methods")
     assert (
         "\nra (adversarial): Reversed autoencoder\n    38,401 / 462,241 / 8,150,657 / 29,430,785 parameters\n"

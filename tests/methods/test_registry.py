@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from importlib.metadata import EntryPoint
 from typing import Any
 
 import pytest
@@ -10,7 +11,9 @@ import yaml
 
 from tests.methods import toy
 from unlesion.errors import BadInput
+from unlesion.methods import registry
 from unlesion.methods.registry import (
+    GROUP,
     PRESETS,
     card_path,
     describe,
@@ -21,6 +24,32 @@ from unlesion.methods.registry import (
 )
 
 OURS = [name for name in method_names() if name != toy.Toy.name]
+
+
+def test_methods_of_other_packages_come_by_entry_points(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A name of ours stays ours, and what cannot be loaded says whose fault it is."""
+    points = [
+        EntryPoint(name, home, GROUP)
+        for name, home in {
+            "theirs": "tests.methods.toy:Toy",
+            "dae": "tests.methods.toy:Toy",
+            "gone": "no_such_package:Method",
+            "odd": "tests.methods.toy:ToyConfig",
+        }.items()
+    ]
+    monkeypatch.setattr(registry, "entry_points", lambda group: points if group == GROUP else [])
+    registry._others.cache_clear()
+    try:
+        assert method_names()[-3:] == ["theirs", "gone", "odd"]
+        assert get_method("theirs") is toy.Toy and get_method("dae") is not toy.Toy
+        assert describe("theirs")["presets"]["tiny"]["batch"] > 0
+        for name, words in {"gone": "cannot be loaded from no_such_package", "odd": "no subclass"}.items():
+            with pytest.raises(BadInput, match=words):
+                get_method(name)
+        with pytest.raises(BadInput, match="did you mean 'theirs'"):
+            get_method("their")
+    finally:
+        registry._others.cache_clear()
 
 
 def test_the_six_are_there() -> None:

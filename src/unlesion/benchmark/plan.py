@@ -10,7 +10,7 @@ from typing import Any
 from unlesion.benchmark.spec import BenchSpec, CohortSpec, MethodSpec, resolve
 from unlesion.errors import BadInput
 from unlesion.methods.base import InputSpec, Method
-from unlesion.methods.registry import get_method, preset_settings
+from unlesion.methods.registry import BATCH, get_method, preset_settings
 from unlesion.prepare import Recipe, choose_recipe, is_store, load_recipe
 from unlesion.scans import Cohort
 from unlesion.scans.datasets import is_dataset
@@ -87,7 +87,7 @@ def make_plan(spec: BenchSpec, cell: Cell, *, folder: Path) -> Plan:
     settings = parse_settings([*spec.set, *cell.cohort.set, *cell.method.set])
     method = get_method(cell.method.name)
     fixed = preset_settings(method, cell.method.preset)
-    size, batch = int(fixed.pop("image_size")), int(fixed.pop("batch", 16))
+    size, batch = int(fixed.pop("image_size")), int(fixed.pop("batch", BATCH))
     name = cell.cohort.recipe or choose_recipe(learn).name
     if cell.cohort.recipe and (beside := resolve(cell.cohort.recipe, folder)).is_file():
         # A file of one's own is relative to the spec, as all its paths are.

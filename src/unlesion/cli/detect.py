@@ -67,6 +67,7 @@ def command(
     """Detect what is unusual, in the geometry of every scan; a second call skips what is done."""
     from unlesion.detection import write_detection
     from unlesion.detector import Detector
+    from unlesion.prepare import on_prepared_grid
     from unlesion.prepare.item import fingerprint
     from unlesion.sweep import Failures, sweep
 
@@ -96,6 +97,8 @@ def command(
     for cohort in cohorts:
         for warning in cohort.warnings:
             console.warn(warning)
+    if words := on_prepared_grid(entries):
+        console.warn(words)
     # What is done is recognised by the content of run and scan and by the options, not by paths.
     whole = _digest_of(run)
     marks = {

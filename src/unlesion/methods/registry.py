@@ -5,6 +5,8 @@ from __future__ import annotations
 import difflib
 import importlib
 import inspect
+from functools import cache
+from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 
@@ -39,16 +41,28 @@ _HOMES = {
     "andi": "unlesion.methods.diffusion.andi:ANDi",
 }
 
+# Where installed packages name methods of their own: entry points, name and "module:Class".
+GROUP = "unlesion.methods"
+
+# Images of a step where a preset names none.
+BATCH = 16
+
 PRESETS = ("tiny", "cpu", "gpu", "paper")
 
 
+@cache
+def _others() -> dict[str, str]:
+    """Methods of other installed packages; a name of ours stays ours."""
+    return {found.name: found.value for found in entry_points(group=GROUP) if found.name not in _HOMES}
+
+
 def method_names() -> list[str]:
-    """Names of all methods."""
-    return list(_HOMES)
+    """Names of all methods, those of other installed packages last."""
+    return [*_HOMES, *(name for name in _others() if name not in _HOMES)]
 
 
 def register(name: str, home: str) -> None:
-    """Add a method that lives elsewhere; `home` is "module:Class"."""
+    """Add a method for this process; `home` is "module:Class". A package that shall serve the command line names it as an entry point."""
     _HOMES[name] = home
 
 
@@ -58,13 +72,22 @@ def get_method(name: str) -> type[Method]:
     Raises:
         BadInput: there is no such method.
     """
-    if name not in _HOMES:
-        close = difflib.get_close_matches(name, _HOMES, n=1)
+    home = _HOMES.get(name) or _others().get(name)
+    if home is None:
+        close = difflib.get_close_matches(name, method_names(), n=1)
         hint = f"did you mean {close[0]!r}?" if close else "see `unlesion methods`"
         raise BadInput(f"unknown method {name!r}; {hint}")
-    module, _, attribute = _HOMES[name].partition(":")
-    found: type[Method] = getattr(importlib.import_module(module), attribute)
-    return found
+    module, _, attribute = home.partition(":")
+    if name in _HOMES:
+        found: type[Method] = getattr(importlib.import_module(module), attribute)
+        return found
+    try:
+        theirs = getattr(importlib.import_module(module), attribute)
+    except (ImportError, AttributeError) as error:
+        raise BadInput(f"method {name!r} of another package cannot be loaded from {home}: {error}") from error
+    if not (inspect.isclass(theirs) and issubclass(theirs, Method)):
+        raise BadInput(f"method {name!r} of another package: {home} is no subclass of unlesion's Method")
+    return theirs
 
 
 def preset_settings(method: type[Method], preset: str) -> dict[str, Any]:
@@ -116,6 +139,7 @@ def describe(name: str) -> dict[str, Any]:
             "parameters": count_parameters(network),
             "parts": {part: count_parameters(child) for part, child in network.named_children()},
             "image_size": size,
+            "batch": int(method.presets[preset].get("batch", BATCH)),
         }
     return {
         "name": method.name,

@@ -10,7 +10,7 @@ from unlesion.prepare.placement import Placement
 from unlesion.prepare.prepared import Prepared
 from unlesion.prepare.recipe import Recipe
 from unlesion.prepare.replacing import refuse_other_store
-from unlesion.prepare.reuse import is_store, store_cohort
+from unlesion.prepare.reuse import is_store, on_prepared_grid, store_cohort
 from unlesion.prepare.store import PreparedStore
 from unlesion.prepare.stored import marks_lesion
 
@@ -27,6 +27,7 @@ __all__ = [
     "is_store",
     "load_recipe",
     "marks_lesion",
+    "on_prepared_grid",
     "prepare_cohort",
     "recipe_from",
     "refuse_other_store",

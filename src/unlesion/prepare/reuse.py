@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -92,6 +92,16 @@ class StoredEntry(Entry):
 def is_store(path: str | Path) -> bool:
     """Whether a path is a prepared store."""
     return (Path(path) / INDEX).is_file()
+
+
+def on_prepared_grid(entries: Iterable[Entry]) -> str:
+    """What a reader of results should know where scans come from a store; "" where none does."""
+    if not any(isinstance(entry, StoredEntry) for entry in entries):
+        return ""
+    return (
+        "scans come from a prepared store: results are on its grid and in its units, not the scans' own; there are no twins, and lesions "
+        "that cover less than half a pixel of it are gone"
+    )
 
 
 def store_cohort(path: str | Path, *, where: Sequence[str] = ()) -> Cohort:

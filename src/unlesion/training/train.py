@@ -22,7 +22,7 @@ from unlesion.calibration.met import met_by
 from unlesion.detector import Detector
 from unlesion.errors import BadInput
 from unlesion.methods.base import InputSpec, Method
-from unlesion.methods.registry import get_method, preset_settings
+from unlesion.methods.registry import BATCH, get_method, preset_settings
 from unlesion.modality import condition_name
 from unlesion.networks.precision import in_bfloat16
 from unlesion.prepare import (
@@ -123,7 +123,7 @@ def train(
     chosen: dict[str, dict[str, Any]] = {room: dict(values) for room, values in (settings or {}).items()}
     method_class = get_method(method)
     fixed = preset_settings(method_class, preset)
-    image_size, batch = int(fixed.pop("image_size")), int(fixed.pop("batch", 16))
+    image_size, batch = int(fixed.pop("image_size")), int(fixed.pop("batch", BATCH))
     if source_words is None:
         source_words = [cohort.name if isinstance(cohort, Cohort) else str(cohort)]
     if not isinstance(cohort, Cohort) and is_store(cohort):
