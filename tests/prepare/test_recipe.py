@@ -39,7 +39,7 @@ def test_digest_sees_every_setting_but_the_name() -> None:
     assert load_recipe("slices", {**base, "name": "mine"}).digest == plain.digest
     others = {
         "size": 72, "kind": "volume", "assumed_width_mm": 99.0, "roi.how": "head", "roi.erode_mm": 1.0,
-        "align.how": "none", "crop.field_mm": 99.0, "crop.margin": 0.5, "slices.step_mm": 9.0, "slices.lowest": 0.1,
+        "align.how": "none", "crop.field_mm": 99.0, "crop.margin": 0.5, "slices.step_mm": 9.0, "bias.how": "n4", "slices.lowest": 0.1,
         "slices.highest": 0.9, "normalise.how": "median", "normalise.low": 5.0, "normalise.high": 95.0,
         "normalise.median_at": 0.4, "by_modality": {"CXR": {"roi": {"how": "body"}}},
     }  # fmt: skip

@@ -8,6 +8,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer
 
 from unlesion.prepare.align import AlignStep
+from unlesion.prepare.bias import BiasStep
 from unlesion.prepare.crop import CropStep
 from unlesion.prepare.normalise import NormaliseStep
 from unlesion.prepare.roi import RoiStep
@@ -27,6 +28,7 @@ class RecipePart(BaseModel):
     align: AlignStep | None = None
     crop: CropStep | None = None
     slices: SliceStep | None = None
+    bias: BiasStep | None = None
     normalise: NormaliseStep | None = None
     assumed_width_mm: float | None = Field(default=None, gt=0)
 

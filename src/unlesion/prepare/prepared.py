@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
@@ -26,6 +26,7 @@ class Prepared:
         slice_mm: mm from slice to slice; 0 for a flat scan.
         placement: prepared index (row, column, slice) to the scan's canonical index.
         intensity: the scan's intensities to prepared ones, and back.
+        field: (C, rows, columns, slices) float32, the bias field that was divided out before; None where none was.
         scan: the scan itself; None if it was prepared earlier and only its geometry was kept.
         key, subject, scan_id, modality: as in `Scan`.
         warnings: what reading and preparing noticed.
@@ -43,7 +44,8 @@ class Prepared:
     subject: str = ""
     scan_id: str = ""
     modality: tuple[str, ...] = ("",)
-    warnings: tuple[str, ...] = field(default=())
+    warnings: tuple[str, ...] = ()
+    field: NDArray[np.float32] | None = None
 
     def __len__(self) -> int:
         return int(self.images.shape[0])
@@ -95,5 +97,8 @@ class Prepared:
         out = self.scan.voxels.copy()
         undone = self.intensity.undo(np.asarray(healthy, dtype=np.float32))
         for channel in range(out.shape[0]):
-            out[channel] = np.where(self.restored_roi, self.restore(undone[:, channel]), out[channel])
+            drawn = self.restore(undone[:, channel])
+            if self.field is not None:
+                drawn = drawn * self.field[channel]
+            out[channel] = np.where(self.restored_roi, drawn, out[channel])
         return out

@@ -21,6 +21,7 @@ from pydantic import (
 
 from unlesion.errors import BadInput
 from unlesion.prepare.align import AlignStep, Frame
+from unlesion.prepare.bias import BiasStep
 from unlesion.prepare.by_modality import RecipePart, one_name_each, part_of
 from unlesion.prepare.crop import CropStep
 from unlesion.prepare.normalise import CEILING, Intensity, NormaliseStep
@@ -44,7 +45,7 @@ class Recipe(BaseModel):
         name: for people.
         kind: "volume" (3-D in, axial slices out) or "picture" (one slice in, one out).
         size: pixels per side of a prepared picture.
-        roi, align, crop, slices, normalise: the steps, in this order.
+        roi, align, crop, slices, bias, normalise: the steps, in this order.
         assumed_width_mm: mm across the longer side of a picture that does not know its pixels' size.
         by_modality: by name of a modality, steps that scans of it have in the place of the recipe's own.
     """
@@ -58,6 +59,7 @@ class Recipe(BaseModel):
     align: AlignStep = AlignStep()
     crop: CropStep = CropStep()
     slices: SliceStep = SliceStep()
+    bias: BiasStep = BiasStep()
     normalise: NormaliseStep = NormaliseStep()
     assumed_width_mm: float = Field(default=240.0, gt=0)
     by_modality: dict[str, RecipePart] = Field(default_factory=dict)
@@ -70,8 +72,10 @@ class Recipe(BaseModel):
 
     @model_serializer(mode="wrap")
     def _without_what_came_later(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Leaves `by_modality` out where it is empty: recipes of before it came keep their digests."""
+        """Leaves out what does nothing and is younger than others: recipes of before it came keep their digests."""
         out: dict[str, Any] = dump(self)
+        if self.bias == BiasStep():
+            out.pop("bias", None)
         if not self.by_modality:
             out.pop("by_modality", None)
         return out
@@ -122,9 +126,11 @@ class Recipe(BaseModel):
         if region.stripped:
             spacing = self._spacing(scan, stripped=True)
         frame = self.align.frame(scan, region, spacing)
-        intensity = self.normalise.fit(scan.voxels, region.mask)
+        field = self.bias.field(scan.voxels, region.mask, spacing)
+        voxels = scan.voxels if field is None else scan.voxels / field
+        intensity = self.normalise.fit(voxels, region.mask)
         placement, positions = self._place(scan, frame)
-        images, inside = to_prepared(scan.voxels, region.mask, placement)
+        images, inside = to_prepared(voxels, region.mask, placement)
         images, inside = images.transpose(3, 0, 1, 2), inside.transpose(2, 0, 1)
         images = intensity.apply(images)
         if self.normalise.how == "none":
@@ -142,6 +148,7 @@ class Recipe(BaseModel):
             slice_mm=0.0 if scan.grid.is_flat else mm[2],
             placement=placement,
             intensity=intensity,
+            field=field,
             scan=scan,
             key=scan.key,
             subject=scan.subject,
