@@ -355,3 +355,18 @@ def test_sessions_without_a_mask_of_the_ill_are_not_called_healthy(root):
     assert "sub-01_ses-1_T1w" not in rows and rows["sub-01_ses-2_T1w"].label == "anomalous"
     assert rows["sub-02_run-01_T1w"].label == "healthy"
     assert any("in another session" in warning for warning in cohort.warnings)
+
+
+def test_brain_masks_on_the_grid_of_an_image_are_its_roi(root):
+    """Those of resampled derivatives lie elsewhere, and are passed over."""
+    before = Cohort.open(root)
+    folder = root / "derivatives" / "prep"
+    mask(folder / "sub-03" / "anat" / "sub-03_desc-brain_mask.nii.gz", voxels=3000)
+    mask(folder / "sub-02" / "anat" / "sub-02_desc-brain_mask.nii.gz", voxels=3000, shape=(9, 10, 8))
+    cohort = Cohort.open(root)
+    assert [entry.key for entry in cohort] == [entry.key for entry in before]
+    assert {entry.subject for entry in cohort if entry.roi_path} == {"sub-03"}
+    one = next(entry for entry in cohort if entry.roi_path).read()
+    assert one.roi is not None and int(one.roi.sum()) == 3000
+    assert any("brain masks of " in words and "estimated" in words for words in cohort.warnings)
+    assert all(entry.roi_path is None for entry in before)

@@ -16,15 +16,16 @@ from unlesion.scans.bids.files import (
     modality_of,
 )
 from unlesion.scans.bids.labels import Labels, labels_in
-from unlesion.scans.bids.masks import masks_of
+from unlesion.scans.bids.masks import brains_of, masks_of
 from unlesion.scans.bids.people import PARTICIPANTS, People, read_people
 from unlesion.scans.manifest import Row, Table
 from unlesion.scans.reading import has_marks
+from unlesion.wording import count
 
 __all__ = ["PARTICIPANTS", "is_bids", "lacks_description", "table_of_bids"]
 
 # Columns of ours; a column of the same name in a table of the dataset fills in where that makes sense.
-_OWN = ("path", "mask_path", "subject", "scan", "session", "run", "modality")
+_OWN = ("path", "mask_path", "roi_path", "subject", "scan", "session", "run", "modality")
 _OTHER_NAMES = {"site": ("center", "centre", "site_id"), "sex": ("gender",), "age": ("age_at_scan",)}
 _SHOWN = 5
 
@@ -54,7 +55,7 @@ def table_of_bids(root: Path) -> Table:
         BadInput: no image, or a table that cannot be used.
     """
     description = description_of(root)
-    images, masks = images_and_masks(root)
+    images, masks, brains = images_and_masks(root)
     if not images:
         raise BadInput(
             f"{root}: a BIDS dataset without anatomical images (such as sub-01/anat/sub-01_T1w.nii.gz); check it"
@@ -97,8 +98,17 @@ def table_of_bids(root: Path) -> Table:
     extra = tuple(name for name in people.columns if name not in _OWN)
     entities = sorted({name for image in images for name in image.entities} - {"ses", "run"} - set(extra))
     standard = ("pathology", "split", "source", "site", "age", "sex")
-    columns = (*_OWN, *(("label",) if told else ()), *standard)
+    columns = (*(name for name in _OWN if name != "roi_path"), *(("label",) if told else ()), *standard)
     columns += tuple(name for name in (*extra, *entities) if name not in columns)
+    rois = brains_of(root, images, brains)
+    if brains:
+        columns += ("roi_path",)
+        words = f"brain masks of {len(rois)} of {count(len(images), 'image')} found and used as the region of interest"
+        warnings.append(
+            f"{root}: {words}; the brains of the others are estimated"
+            if len(rois) < len(images)
+            else f"{root}: {words}"
+        )
     source = str(description.get("Name") or "").strip()
     rows = []
     for image, fact in kept:
@@ -108,6 +118,8 @@ def table_of_bids(root: Path) -> Table:
         values.update(_standard(image, fact, labels, source))
         if told:
             values["label"] = fact.label
+        if image.path in rois:
+            values["roi_path"] = rois[image.path].path
         rows.append(Row(people.rows.get(image.subject, 0), values))
     return Table(columns=columns, rows=rows, warnings=tuple(warnings))
 

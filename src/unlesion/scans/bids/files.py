@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from unlesion.errors import BadInput
 from unlesion.scans.checks import reason
@@ -30,7 +30,16 @@ MODALITIES = {
 """Suffixes of images to look at, and what their modality is called in manifests."""
 
 _LESION = re.compile(r"lesion|wmh|tumou?r", re.IGNORECASE)
+_BRAIN = re.compile(r"brain", re.IGNORECASE)
 _SUBJECT = re.compile(r"sub-[^_/]+")
+
+
+class Found(NamedTuple):
+    """What a dataset holds, each sorted by path: images, masks of lesions, masks of brains."""
+
+    images: list[BidsFile]
+    lesions: list[BidsFile]
+    brains: list[BidsFile]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,10 +97,10 @@ def description_of(root: Path) -> Mapping[str, Any]:
     return content
 
 
-def images_and_masks(root: Path) -> tuple[list[BidsFile], list[BidsFile]]:
-    """Images of known suffixes below `sub-*`, and lesion masks there and below `derivatives`.
+def images_and_masks(root: Path) -> Found:
+    """Images of known suffixes below `sub-*`, and masks of lesions and brains there and below `derivatives`.
 
-    Files that `.bidsignore` names are left out. Both are sorted by path.
+    Files that `.bidsignore` names are left out.
 
     Raises:
         BadInput: the dataset cannot be read.
@@ -104,7 +113,7 @@ def images_and_masks(root: Path) -> tuple[list[BidsFile], list[BidsFile]]:
         found: list[Any] = load_dataset(str(root), options).query(extension=[".nii", ".nii.gz"])
     except Exception as error:  # odd names make the parser raise almost anything
         raise BadInput(f"{root}: not readable as a BIDS dataset ({reason(error)}); correct it") from error
-    images, masks = [], []
+    images, lesions, brains = [], [], []
     for item in found:
         path = Path(str(item.get_relative_path())).as_posix()
         subject = _SUBJECT.search(path)
@@ -112,11 +121,14 @@ def images_and_masks(root: Path) -> tuple[list[BidsFile], list[BidsFile]]:
             continue
         entities = {name: str(value) for name, value in dict(item.entities).items() if name != "sub"}
         file = BidsFile(path=path, subject=subject[0], entities=entities, suffix=str(item.suffix))
-        if file.suffix in ("mask", "roi") and _LESION.search(f"{file.get('label')} {file.get('desc')}"):
-            masks.append(file)
+        of_what = f"{file.get('label')} {file.get('desc')}"
+        if file.suffix in ("mask", "roi") and _LESION.search(of_what):
+            lesions.append(file)
+        elif file.suffix == "mask" and _BRAIN.search(of_what):
+            brains.append(file)
         elif file.suffix in MODALITIES and path.startswith("sub-"):
             images.append(file)
-    return sorted(images, key=lambda file: file.path), sorted(masks, key=lambda file: file.path)
+    return Found(*(sorted(files, key=lambda file: file.path) for files in (images, lesions, brains)))
 
 
 def modality_of(file: BidsFile) -> str:

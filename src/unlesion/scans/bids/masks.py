@@ -1,4 +1,4 @@
-"""Which lesion mask belongs to which image."""
+"""Which mask belongs to which image."""
 
 from __future__ import annotations
 
@@ -28,6 +28,19 @@ def masks_of(root: Path, images: Sequence[BidsFile], masks: Sequence[BidsFile]) 
         fitting = [image for image in named if _same_grid(root / mask.path, root / image.path)]
         for image in fitting or named:
             found.setdefault(image.path, []).append(mask)
+    return found
+
+
+def brains_of(root: Path, images: Sequence[BidsFile], brains: Sequence[BidsFile]) -> dict[str, BidsFile]:
+    """The brain mask of every image that has one on its own grid, by the image's path; of several the first by name.
+
+    One that lies elsewhere, as those of resampled derivatives do, is passed over: the brain is then estimated.
+    """
+    found: dict[str, BidsFile] = {}
+    for brain in brains:
+        for image in images:
+            if _is_named_for(brain, image) and _same_grid(root / brain.path, root / image.path):
+                found.setdefault(image.path, brain)
     return found
 
 
