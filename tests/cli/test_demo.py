@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 from pathlib import Path
 
 import pytest
@@ -39,6 +40,13 @@ def test_a_small_demo_is_whole(unlesion: Command, tmp_path: Path) -> None:
     assert detector["scoring"]["native"]["standardise"]
     command = detector["record"]["command"]
     assert str(out / "cohort") in command
+    # Every healthy and ill kind once, as `detect` leaves it.
+    found = sorted(path.parent for path in (out / "found").rglob("detection.json"))
+    rows = list(csv.DictReader((out / "found" / "scores.csv").open()))
+    assert len(found) == len(rows) >= 2 and {row["label"] for row in rows} == {"healthy", "anomalous"}
+    assert all((path / "preview.png").is_file() and list(path.glob("anomaly*")) for path in found)
+    assert (out / "found" / "report.html").is_file()
+    assert "measuring on all" in (out / "unlesion.log").read_text()
     again = unlesion(*words, "--out", out)
     assert again.code == 2
     assert "holds a demo already" in again.complaint

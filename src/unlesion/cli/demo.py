@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -11,6 +11,9 @@ from unlesion.cli.console import Console
 from unlesion.cli.options import Device, Jobs, Quiet, Seed, Set, pick_device, workers
 from unlesion.errors import BadInput
 from unlesion.wording import count
+
+if TYPE_CHECKING:
+    from unlesion.scans import Cohort
 
 SUBJECTS = 96
 # After minutes of training even healthy ventricles are drawn badly: what differs as much in healthy scans says nothing.
@@ -42,6 +45,7 @@ def command(
     if (out / "report.html").exists():
         raise BadInput(f"{out}: holds a demo already; remove it or choose another --out")
     console = Console(quiet=quiet, out=out)
+    from unlesion.cli import detect
     from unlesion.cli.evaluate import evaluate_into
     from unlesion.detector import Detector
     from unlesion.phantom import write_cohort
@@ -50,10 +54,10 @@ def command(
     from unlesion.training import train
 
     with workers(jobs) as executor:
-        console.tell(f"1/3  a virtual cohort of {count(n, 'brain')}")
+        console.tell(f"1/4  a virtual cohort of {count(n, 'brain')}")
         manifest = write_cohort(n, out / "cohort", seed=seed, executor=executor, bars=console.bars)
         cohort = Cohort.open(manifest)
-        console.tell(f"2/3  {method} learns from the healthy ones, {count(minutes, 'minute')}")
+        console.tell(f"2/4  {method} learns from the healthy ones, {count(minutes, 'minute')}")
         run = out / "run"
         # Of one that is finished nothing is done again; other settings than it had are refused.
         train(
@@ -72,10 +76,24 @@ def command(
             source_words=[str(manifest)],
         )
         build_report(run)
-        console.tell("3/3  looking at the test scans")
+        test = cohort.select(split="test")
+        few = ",".join(shown(test))
+        console.tell(f"3/4  maps, masks and previews of a few test scans in {out / 'found'}")
+        detect.command(
+            run,
+            [manifest],
+            out=out / "found",
+            where=[f"subject={few}"],
+            device=chosen_device,
+            jobs=1,
+            quiet=quiet,
+        )
+        # Detection has a log of its own.
+        console = Console(quiet=quiet, out=out)
+        console.tell("4/4  measuring on all test scans")
         evaluate_into(
             Detector.load(run),
-            cohort.select(split="test"),
+            test,
             out,
             executor=executor,
             console=console,
@@ -83,3 +101,11 @@ def command(
         )
     page = build_report(out)
     console.tell(f"open {page} · the run is in {run} · for research use only, not a medical device")
+
+
+def shown(test: Cohort) -> list[str]:
+    """Subjects to show: the first healthy one, and the first with each pathology."""
+    firsts: dict[str, str] = {}
+    for entry in test:
+        firsts.setdefault("" if entry.label == "healthy" else entry.pathology, entry.subject)
+    return list(dict.fromkeys(firsts.values()))

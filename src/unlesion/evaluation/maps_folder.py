@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from unlesion.calibration import Calibration, CalibrationBuilder
 from unlesion.detection import healthy_names
-from unlesion.errors import BadInput
+from unlesion.errors import BadInput, in_words
 from unlesion.evaluation.scan import EvaluatedScan, Scored
 from unlesion.evaluation.shared_map import shared_map
 from unlesion.files import read_json
@@ -80,10 +80,10 @@ class MapsFolder:
         for entry in self.entries:
             try:
                 scan = self._read(entry)
-            except BadInput as error:
+            except Exception as error:  # One pair that trips over anything must not cost all the others.
                 if self.on_problem is None:
                     raise
-                self.on_problem(str(error))
+                self.on_problem(in_words(entry.key, error))
                 continue
             yield scan
 
