@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import BrokenExecutor, Executor, Future, as_completed
 from contextlib import contextmanager
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from unlesion.errors import UnlesionError
 
@@ -38,13 +38,17 @@ def in_order(
         yield from map(work, items)
         return
     waiting: deque[Future[Result]] = deque()
-    with _tidily(waiting, doing):
+    at: deque[Item] = deque()
+    with _tidily(waiting, doing, at):
         for item in items:
+            at.append(item)
             waiting.append(executor.submit(work, item))
             if len(waiting) > ahead:
                 yield waiting.popleft().result()
+                at.popleft()
         while waiting:
             yield waiting.popleft().result()
+            at.popleft()
 
 
 def as_they_come(
@@ -63,13 +67,17 @@ def as_they_come(
 
 
 @contextmanager
-def _tidily(futures: Iterable[Future[Result]], doing: str) -> Iterator[None]:
+def _tidily(futures: Iterable[Future[Result]], doing: str, at: Iterable[Any] = ()) -> Iterator[None]:
+    """Cancels what is left; of what was under way when a worker died (`at`), names what has a `key`."""
     try:
         yield
     except BrokenExecutor as error:
+        names = ", ".join(str(item.key) for item in at if hasattr(item, "key"))
+        where = f", at one of {names}" if names else ""
+        again = "; if it dies there again, leave that one out with --where" if names else ""
         raise UnlesionError(
-            f"a worker process died while {doing} (out of memory?); run the same command again, perhaps with "
-            "fewer --jobs"
+            f"a worker process died while {doing}{where} (out of memory?); run the same command again, perhaps with "
+            f"fewer --jobs{again}"
         ) from error
     finally:
         for future in futures:

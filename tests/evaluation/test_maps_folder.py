@@ -14,7 +14,7 @@ from unlesion.errors import BadInput
 from unlesion.evaluating import evaluate_maps
 from unlesion.evaluation import Evaluator, calibrate_maps, read_maps_folder
 from unlesion.prepare import load_recipe, prepare_cohort, store_cohort
-from unlesion.scans import Cohort
+from unlesion.scans import Cohort, Entry, Scan
 
 
 @pytest.fixture
@@ -177,6 +177,24 @@ def test_bad_maps(tmp_path: Path, cohort: Cohort, content: np.ndarray, said: str
     problems: list[str] = []
     assert len(list(read_maps_folder(maps, chosen, on_problem=problems.append))) == 5
     assert len(problems) == 1
+
+
+def test_a_fault_of_ours_costs_one_map(
+    tmp_path: Path, cohort: Cohort, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chosen = cohort.select(split="test")
+    maps, key = write_maps(tmp_path / "maps", chosen), chosen.entries[1].key
+    real = Entry.read
+
+    def fragile(self: Entry) -> Scan:
+        if self.key == key:
+            raise ZeroDivisionError("oops")
+        return real(self)
+
+    monkeypatch.setattr(Entry, "read", fragile)
+    problems: list[str] = []
+    assert len(list(read_maps_folder(maps, chosen, on_problem=problems.append))) == 5
+    assert problems == [f"{key}: a failure of ours: ZeroDivisionError: oops"]
 
 
 def test_volumes_in_their_own_axes(tmp_path: Path) -> None:
