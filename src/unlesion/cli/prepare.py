@@ -54,7 +54,12 @@ def command(
         noticed.add(row["key"], row["warnings"])
     for line in noticed.lines():
         console.warn(line)
-    console.tell(f"{out}: {count(len(store.scans), 'scan')}, {count(len(store.positions), 'slice')}")
+    from unlesion.report import write_prepared_page
+
+    page = write_prepared_page(out / "report.html", store, opened, noticed.lines())
+    console.tell(
+        f"{out}: {count(len(store.scans), 'scan')}, {count(len(store.positions), 'slice')}; look at {page} before anything learns from them"
+    )
     failures.settle(
         f"{len(failures)} of {count(len(opened), 'scan')} could not be prepared (named above); the rest is in {out}"
     )
