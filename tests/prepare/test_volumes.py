@@ -143,3 +143,14 @@ def test_real_brains_lie_on_one_another(real_data) -> None:
     assert min(overlap) > 0.92
     pictures = [image.ravel() for image in means.values()]
     assert np.corrcoef(pictures).min() > 0.85
+
+
+@pytest.mark.parametrize(("how", "taken"), [("centre", "a whole one"), ("template", "the upper end of one")])
+def test_a_slab_is_told(how: str, taken: str) -> None:
+    """Which part of a head it shows, nothing finds out: whoever learns from it should know."""
+    recipe = load_recipe("brain-mri", {"align.how": how})
+    whole = volume_scan(ball(), spacing=(2.0, 2.0, 2.0))
+    slab = volume_scan(ball()[:, :, 30:46], spacing=(2.0, 2.0, 2.0))
+    assert not any("height" in words for words in recipe.prepare(whole).warnings)
+    (said,) = [words for words in recipe.prepare(slab).warnings if "height" in words]
+    assert "only 32 mm" in said and taken in said

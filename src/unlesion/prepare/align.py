@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -14,6 +14,8 @@ from unlesion.scans.scan import Scan
 
 Spacing = tuple[float, float, float]
 
+# A region lower than this share of a brain's height is a slab.
+LEAST_HEIGHT = 0.6
 # Extent of the MNI152 template's brain in mm along posterior, left and up.
 STANDARD_EXTENT = (180.0, 145.0, 154.0)
 
@@ -53,12 +55,28 @@ class AlignStep(BaseModel):
         """The frame of a scan whose voxels have this size in mm."""
         if self.how == "none":
             return _middle_of_picture(scan, region, spacing)
-        centred = _middle_of_region(region, spacing, resize=not scan.grid.is_flat)
-        if self.how == "centre":
-            return centred
-        from unlesion.prepare import template
+        found = _middle_of_region(region, spacing, resize=not scan.grid.is_flat)
+        if self.how == "template":
+            from unlesion.prepare import template
 
-        return template.frame(scan, region, spacing, start=centred)
+            found = template.frame(scan, region, spacing, start=found)
+        return (
+            found
+            if scan.grid.is_flat
+            else replace(found, warnings=(*found.warnings, *self._doubt(region, spacing)))
+        )
+
+    def _doubt(self, region: Region, spacing: Spacing) -> tuple[str, ...]:
+        """What to say of a slab: which part of a head it shows, nothing here finds out."""
+        low, high = _ends(region.mask, axis=2)
+        height = (high - low + 1) * spacing[2]
+        if height >= LEAST_HEIGHT * STANDARD_EXTENT[2]:
+            return ()
+        taken = "the upper end of one" if self.how == "template" else "a whole one"
+        return (
+            f"only {height:.0f} mm of the brain's height are there, of about {STANDARD_EXTENT[2]:.0f}: they are taken for {taken}, "
+            "which may be wrong",
+        )
 
 
 def _middle_of_picture(scan: Scan, region: Region, spacing: Spacing) -> Frame:
