@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pydicom
 from pydicom.dataset import Dataset, FileMetaDataset
-from pydicom.uid import ExplicitVRLittleEndian, MRImageStorage, generate_uid
+from pydicom.uid import EnhancedMRImageStorage, ExplicitVRLittleEndian, MRImageStorage, generate_uid
 
 AXIAL = (1, 0, 0, 0, 1, 0)
 CORONAL = (1, 0, 0, 0, 0, -1)
@@ -161,3 +161,44 @@ def from_nifti(path: Path, folder: Path, **options: Any) -> list[Path]:
         **options,
     )
     return save(files, folder)
+
+
+def enhanced(
+    volume: np.ndarray,
+    *,
+    orientation: Sequence[float] = AXIAL,
+    slopes: Sequence[float] = (),
+    times: int = 1,
+) -> Dataset:
+    """An enhanced multi-frame file; frames in no order, every group per frame or shared."""
+    across = np.cross(orientation[:3], orientation[3:])
+    count = len(volume)
+    data = slice_file(volume[0], position=None, orientation=orientation)
+    data.SOPClassUID = data.file_meta.MediaStorageSOPClassUID = EnhancedMRImageStorage
+    del data.PixelSpacing, data.SliceThickness
+    shared = Dataset()
+    shared.PlaneOrientationSequence = [Dataset()]
+    shared.PlaneOrientationSequence[0].ImageOrientationPatient = [float(x) for x in orientation]
+    shared.PixelMeasuresSequence = [Dataset()]
+    shared.PixelMeasuresSequence[0].PixelSpacing = [1.5, 1.25]
+    shared.PixelMeasuresSequence[0].SliceThickness = 2.0
+    data.SharedFunctionalGroupsSequence = [shared]
+    frames, order = [], np.random.default_rng(1).permutation(count * times)
+    for index in order:
+        place, time = int(index) % count, int(index) // count
+        frame = Dataset()
+        frame.PlanePositionSequence = [Dataset()]
+        position = np.array([-20.0, -30.0, 5.0]) + 2.0 * across * place
+        frame.PlanePositionSequence[0].ImagePositionPatient = [round(float(x), 6) for x in position]
+        frame.FrameContentSequence = [Dataset()]
+        frame.FrameContentSequence[0].TemporalPositionIndex = time + 1
+        if slopes:
+            frame.PixelValueTransformationSequence = [Dataset()]
+            frame.PixelValueTransformationSequence[0].RescaleSlope = slopes[place]
+            frame.PixelValueTransformationSequence[0].RescaleIntercept = 7
+        frames.append(frame)
+    data.PerFrameFunctionalGroupsSequence = frames
+    data.NumberOfFrames = len(frames)
+    pixels = [volume[int(i) % count] + 10000 * (int(i) // count) for i in order]
+    data.PixelData = np.stack(pixels).astype(volume.dtype).tobytes()
+    return data

@@ -7,6 +7,7 @@ import json
 import shutil
 from pathlib import Path
 
+import highdicom
 import nibabel
 import numpy as np
 import pydicom
@@ -96,6 +97,18 @@ def test_detect_on_series(unlesion: Command, learnt: Path, archive: Path, tmp_pa
     assert "Secret" not in (out / "scores.csv").read_text() + (out / "unlesion.log").read_text()
     again = unlesion("detect", learnt, archive, "--where", "subject=P000,P001", "--out", out, "--jobs", 1)
     assert "2 of 2 scans done already" in again.err
+    seg = unlesion(
+        "detect", learnt, archive, "--where", "subject=P000,P001", "--out", out, "--jobs", 1, "--dicom-seg"
+    )
+    assert seg.code == 0 and "done already" not in seg.err
+    for key in rows:
+        mask = np.asarray(nibabel.load(out / key / "lesions.nii.gz").dataobj)
+        path = out / key / "lesions.dcm"
+        assert path.exists() == bool(mask.any())
+        if mask.any():
+            found = highdicom.seg.segread(path)
+            assert int((found.get_volume().array > 0).sum()) == int(mask.sum())
+            assert found.PatientID == key[:4]
 
 
 @pytest.mark.slow

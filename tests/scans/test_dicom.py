@@ -12,14 +12,24 @@ import pytest
 from nibabel.orientations import aff2axcodes
 from pydicom.dataset import Dataset
 from pydicom.uid import (
-    EnhancedMRImageStorage,
     HTJ2KLossless,
     JPEG2000Lossless,
     JPEGLosslessSV1,
     JPEGLSLossless,
     RLELossless,
 )
-from tests.dicoms import AXIAL, CORONAL, OBLIQUE, SAGITTAL, corner_points, head, save, series_of, slice_file
+from tests.dicoms import (
+    AXIAL,
+    CORONAL,
+    OBLIQUE,
+    SAGITTAL,
+    corner_points,
+    enhanced,
+    head,
+    save,
+    series_of,
+    slice_file,
+)
 
 from unlesion.scans import read_mask, read_scan, write_binary, write_float
 
@@ -213,41 +223,6 @@ def test_a_compression_that_nothing_decodes_is_named(tmp_path, refuses):
     data.file_meta.TransferSyntaxUID = HTJ2KLossless
     pydicom.dcmwrite(path, data, enforce_file_format=True)
     refuses(lambda: read_scan(path), "High-Throughput JPEG 2000", "decompress")
-
-
-def enhanced(volume, *, orientation=AXIAL, slopes=(), times=1):
-    """An enhanced multi-frame file; frames in no order, every group per frame or shared."""
-    across = np.cross(orientation[:3], orientation[3:])
-    count = len(volume)
-    data = slice_file(volume[0], position=None, orientation=orientation)
-    data.SOPClassUID = data.file_meta.MediaStorageSOPClassUID = EnhancedMRImageStorage
-    del data.PixelSpacing, data.SliceThickness
-    shared = Dataset()
-    shared.PlaneOrientationSequence = [Dataset()]
-    shared.PlaneOrientationSequence[0].ImageOrientationPatient = [float(x) for x in orientation]
-    shared.PixelMeasuresSequence = [Dataset()]
-    shared.PixelMeasuresSequence[0].PixelSpacing = [1.5, 1.25]
-    shared.PixelMeasuresSequence[0].SliceThickness = 2.0
-    data.SharedFunctionalGroupsSequence = [shared]
-    frames, order = [], np.random.default_rng(1).permutation(count * times)
-    for index in order:
-        place, time = int(index) % count, int(index) // count
-        frame = Dataset()
-        frame.PlanePositionSequence = [Dataset()]
-        position = np.array([-20.0, -30.0, 5.0]) + 2.0 * across * place
-        frame.PlanePositionSequence[0].ImagePositionPatient = [round(float(x), 6) for x in position]
-        frame.FrameContentSequence = [Dataset()]
-        frame.FrameContentSequence[0].TemporalPositionIndex = time + 1
-        if slopes:
-            frame.PixelValueTransformationSequence = [Dataset()]
-            frame.PixelValueTransformationSequence[0].RescaleSlope = slopes[place]
-            frame.PixelValueTransformationSequence[0].RescaleIntercept = 7
-        frames.append(frame)
-    data.PerFrameFunctionalGroupsSequence = frames
-    data.NumberOfFrames = len(frames)
-    pixels = [volume[int(i) % count] + 10000 * (int(i) // count) for i in order]
-    data.PixelData = np.stack(pixels).astype(volume.dtype).tobytes()
-    return data
 
 
 @pytest.mark.parametrize("packed", [False, True])

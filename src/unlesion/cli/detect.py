@@ -30,6 +30,8 @@ from unlesion.files import read_json, whole_file
 from unlesion.wording import count
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from unlesion.calibration import Calibration
     from unlesion.detection import Detection
     from unlesion.scans import Entry, Scan
@@ -60,6 +62,12 @@ def command(
     where: Where = None,
     channels: Channels = None,
     volume: Volume = None,
+    dicom_seg: Annotated[
+        bool,
+        typer.Option(
+            "--dicom-seg", help="For DICOM series also lesions.dcm, a DICOM SEG; it names the patient."
+        ),
+    ] = False,
     device: Device = "auto",
     jobs: Jobs = 0,
     quiet: Quiet = False,
@@ -103,13 +111,15 @@ def command(
     whole = _digest_of(run)
     marks = {
         entry.key: hashlib.sha256(
-            f"{whole} {fingerprint(entry, detector.recipe)} {alpha} {rate}".encode()
+            f"{whole} {fingerprint(entry, detector.recipe)} {alpha} {rate}{' dicom-seg' * dicom_seg}".encode()
         ).hexdigest()[:16]
         for entry in entries
     }
     todo = [entry for entry in entries if not _done(out / entry.key, marks[entry.key])]
     if len(todo) < len(entries):
         console.tell(f"{len(entries) - len(todo)} of {count(len(entries), 'scan')} done already")
+    if dicom_seg and (plain := sum(not entry.is_dicom for entry in entries)):
+        console.warn(f"--dicom-seg: {plain} of {count(len(entries), 'scan')} are no DICOM and get none")
     failures = Failures(console.warn)
     where_to_run = pick_device(device)
     single = 0
@@ -133,7 +143,16 @@ def command(
 
                         own = None if calibration is None else calibration.of(swept.scan.modality)
                         drawn = None if own is None else own.drawn_at(rate)
-                        preview = partial(_preview, scan=swept.scan, found=found, calibration=own)
+                        also = partial(
+                            _write_more,
+                            entry=swept.entry,
+                            scan=swept.scan,
+                            found=found,
+                            calibration=own,
+                            seg_by=detector.method.name if dicom_seg else "",
+                            mark=marks[key],
+                            warn=console.warn,
+                        )
 
                         write_detection(
                             found,
@@ -143,7 +162,7 @@ def command(
                             recipe=detector.recipe.digest,
                             scale=None if drawn is None else 2.0 * drawn[0],
                             mark=marks[key],
-                            also=preview,
+                            also=also,
                         )
                 if key in failures.messages:
                     _remove_other(out / key, run)
@@ -170,10 +189,41 @@ def command(
     )
 
 
-def _preview(folder: Path, *, scan: Scan, found: Detection, calibration: Calibration | None) -> None:
+def _write_more(
+    folder: Path,
+    *,
+    entry: Entry,
+    scan: Scan,
+    found: Detection,
+    calibration: Calibration | None,
+    seg_by: str,
+    mark: str,
+    warn: Callable[[str], None],
+) -> None:
+    """The preview; and of a DICOM series a DICOM SEG, if a method's name is given for it."""
     from unlesion.report import write_preview
 
     write_preview(folder / "preview.png", scan, found, calibration=calibration)
+    if not seg_by or not entry.is_dicom:
+        return
+    from unlesion import __version__
+    from unlesion.scans.formats.dicom import write_segmentation
+
+    try:
+        write_segmentation(
+            folder / "lesions.dcm",
+            found.lesions,
+            scan.grid,
+            source=entry.paths[0],
+            files=entry.series[0] if entry.series else (),
+            volume=entry.volume,
+            algorithm=f"unlesion {seg_by}",
+            version=__version__,
+            mark=mark,
+        )
+    except BadInput as error:
+        # Maps and masks are there all the same.
+        warn(str(error))
 
 
 def _is_result(entry: Entry) -> bool:

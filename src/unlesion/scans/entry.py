@@ -83,6 +83,16 @@ class Entry:
         return self.mask_path is not None and bool(has_marks(self.mask_path, self.mask_values))
 
     @property
+    def is_dicom(self) -> bool:
+        """Whether its (first) channel is a DICOM series."""
+        from unlesion.scans.formats import dicom
+
+        if self.series:
+            return bool(self.series[0])
+        files = dicom.files_of(self.paths[0])
+        return any(dicom.is_dicom(file) for file in files)
+
+    @property
     def content(self) -> str:
         """A hash of the scan's data, where it is known without reading them; "" for scans in files of their own."""
         return ""

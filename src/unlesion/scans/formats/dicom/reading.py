@@ -44,6 +44,16 @@ def read(
         BadInput: no DICOM or several series, a localiser, colour, images that are double, missing, of
             different sizes or planes, truncated, or compressed in a way that cannot be decoded.
     """
+    series, stack = stacked(path, files)
+    frames = stack.volumes[chosen_volume(path, len(stack.volumes), volume)]
+    pixels = read_frames(frames)
+    array = frames_to_array(pixels)
+    grid = _grid(path, stack, array.shape, _notes(series, stack))
+    return grid.from_file(array), grid
+
+
+def stacked(path: Path, files: Sequence[Path] = ()) -> tuple[Series, Stack]:
+    """The one series at a path, and its frames in order; arguments and errors as in `read`, but no pixel is read."""
     series = _only_series(path, _headers(path, files))
     refused = no_scan(series)
     if refused:
@@ -52,14 +62,19 @@ def read(
     if wrong:
         raise BadInput(f"{path}: DICOM series {series.title!r}: {wrong}")
     try:
-        stack = stack_frames(series.frames)
+        return series, stack_frames(series.frames)
     except NoStack as error:
         raise BadInput(f"{path}: DICOM series {series.title!r}: {error}") from error
-    frames = stack.volumes[chosen_volume(path, len(stack.volumes), volume)]
-    pixels = read_frames(frames)
-    array = pixels.transpose(2, 1, 0)[:, ::-1, :]
-    grid = _grid(path, stack, array.shape, _notes(series, stack))
-    return grid.from_file(array), grid
+
+
+def frames_to_array(pixels: NDArray[Any]) -> NDArray[Any]:
+    """(slices, rows, columns) of frames in order to the array of the NIfTI file; rows run upwards there."""
+    return pixels.transpose(2, 1, 0)[:, ::-1, :]
+
+
+def array_to_frames(array: NDArray[Any]) -> NDArray[Any]:
+    """The inverse of `frames_to_array`."""
+    return array[:, ::-1, :].transpose(2, 1, 0)
 
 
 def files_of(path: Path) -> tuple[Path, ...]:
