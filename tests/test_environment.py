@@ -12,6 +12,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.cohorts import write_pictures
+from unlesion.prepare import load_recipe, prepare_cohort
+from unlesion.scans import Cohort
+
 ROOT = Path(__file__).resolve().parent.parent
 SOURCES = sorted((ROOT / "src").rglob("*.py"))
 
@@ -99,3 +103,22 @@ def test_console_script_is_installed() -> None:
     for verb in ("demo", "train", "detect", "evaluate"):
         assert verb in ran.stdout
     assert "not a medical device" in " ".join(ran.stdout.split())
+
+
+def test_a_machine_without_readers_of_images_trains_and_detects_on_a_store(tmp_path: Path) -> None:
+    """What reads files of scanners is imported where it is needed, so that a store is enough on a cluster."""
+    manifest = write_pictures(tmp_path / "pictures")
+    store = tmp_path / "store"
+    prepare_cohort(Cohort.open(manifest).with_splits(), load_recipe("slices", preset_size=32), store)
+    program = f"""
+import sys
+for name in ("SimpleITK", "highdicom", "nibabel", "pydicom", "gdcm", "ancpbids", "nilearn", "dcm2niix"):
+    sys.modules[name] = None
+from unlesion.cli.app import run
+words = "--jobs 1 --quiet".split()
+assert run(["train", {str(store)!r}, "--method", "dae", "--preset", "tiny", "--steps", "3", "--out", {str(tmp_path / "run")!r}, *words]) == 0
+assert run(["detect", {str(tmp_path / "run")!r}, {str(store)!r}, "--out", {str(tmp_path / "found")!r}, *words]) == 0
+"""
+    said = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert said.returncode == 0, said.stderr
+    assert list((tmp_path / "found").rglob("anomaly.npy"))

@@ -44,6 +44,7 @@ def test_every_verb_says_what_was_noticed(unlesion: Command, hollow: Path, tmp_p
     calibrated = unlesion("calibrate", run, hollow, "--where", "split=val", "--out", again, "--jobs", 1)
     assert f"2 of 4 scans: {WORDS}" in calibrated.err
     page = (again / "report.html").read_text()
+    assert "What it looks like" in page
     assert "calibrated on: 2" not in page and f"2 of 4 scans: {WORDS}" in page
 
     out = tmp_path / "evaluation"

@@ -53,6 +53,7 @@ def command(
     """Calibrate a run on healthy scans of another site; every healthy scan given is used."""
     from unlesion.calibrating import calibrate_detector, with_scoring
     from unlesion.calibration.met import as_recorded
+    from unlesion.cli.pictures import save_healthy_gallery
     from unlesion.detector import Detector
     from unlesion.files import whole_folder
     from unlesion.prepare import Noticed
@@ -128,6 +129,7 @@ def command(
     }
     with whole_folder(out) as partial:
         calibrated.save(partial)
+        save_healthy_gallery(calibrated, opened, partial, device=pick_device(device))
         if (run / "history.csv").exists():
             shutil.copyfile(run / "history.csv", partial / "history.csv")
         # The log that is being written moves along.
