@@ -75,6 +75,11 @@ def size_band(scan: EvaluatedScan) -> str:
     return "" if marked is None else SHARE_BANDS[_place(marked / int(scan.roi.sum()), _SHARE_ENDS)]
 
 
+def band_of_ml(volume: float) -> int:
+    """The place among `SIZE_BANDS` of a volume in ml."""
+    return _place(volume, _SIZE_ENDS)
+
+
 def groups_of(cells: Mapping[Cell, int], column: str) -> tuple[dict[str, list[Cell]], list[str]]:
     """The groups of a column.
 

@@ -13,7 +13,7 @@ from unlesion.scoring import label_components
 COVERED = 0.10
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class LesionCounts:
     """Counts of connected components (26 neighbours; 8 in a single slice).
 
@@ -22,12 +22,16 @@ class LesionCounts:
         found: of these, covered by the prediction to at least 10 %.
         predicted: predicted components.
         true: of these, touching (sharing a voxel with) any lesion.
+        sizes: voxels of every annotated component.
+        hit: whether it was found.
     """
 
     lesions: int
     found: int
     predicted: int
     true: int
+    sizes: NDArray[np.int64]
+    hit: NDArray[np.bool_]
 
     def as_array(self) -> NDArray[np.int64]:
         """(4,): lesions, found, predicted, true."""
@@ -42,12 +46,15 @@ def match_lesions(truth: NDArray[np.bool_], predicted: NDArray[np.bool_]) -> Les
     size = np.bincount(true_labels.ravel(), minlength=lesions + 1)[1:]
     covered = np.bincount(true_labels[found_labels > 0], minlength=lesions + 1)[1:]
     touching = np.unique(found_labels[(true_labels > 0) & (found_labels > 0)])
+    # A lesion of 10 voxels is found by 1: the comparison must not fail by a rounding.
+    hit = covered >= COVERED * size - 1e-9
     return LesionCounts(
         lesions=lesions,
-        # A lesion of 10 voxels is found by 1: the comparison must not fail by a rounding.
-        found=int((covered >= COVERED * size - 1e-9).sum()),
+        found=int(hit.sum()),
         predicted=findings,
         true=len(touching),
+        sizes=size,
+        hit=hit,
     )
 
 

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from unlesion.calibration import RATES, Calibration
 from unlesion.calibration.codes import Counts, encode
 from unlesion.evaluation.bootstrap import Bootstrap, Statistic
+from unlesion.evaluation.by_size import FoundBySize
 from unlesion.evaluation.estimate import estimate, share, with_interval
 from unlesion.evaluation.images import ImageScores, image_metrics
 from unlesion.evaluation.lesions import lesion_scores, match_lesions
@@ -47,6 +48,7 @@ class Tally:
         self.images = ImageScores()
         self.dice: dict[str, NDArray[np.int64]] = {}  # (4 rates, 3): TP, FP, FN
         self.lesions: dict[str, NDArray[np.int64]] = {}  # (4,): see LesionCounts
+        self.by_size = FoundBySize()
         self._ap: dict[str, NDArray[np.float64]] = {}  # sum and number of the scans' AP
         self._healthy: dict[str, NDArray[np.int64]] = {}  # healthy scans: voxels above each threshold, all
         self._flagged: dict[str, dict[str, NDArray[np.float64]]] = {"healthy": {}, "anomalous": {}}
@@ -61,6 +63,7 @@ class Tally:
         out.voxels = VoxelCounts.sum([part.voxels for part in parts])
         out.raw = VoxelCounts.sum([part.raw for part in parts])
         out.images = ImageScores.sum([part.images for part in parts])
+        out.by_size = FoundBySize.sum([part.by_size for part in parts])
         for part in parts:
             add_up(out.dice, part.dice)
             add_up(out.lesions, part.lesions)
@@ -109,7 +112,10 @@ class Tally:
                 **image_metrics(self.images.table(), bootstrap),
                 "flagged": self._flagged_metrics(bootstrap, ("healthy", "anomalous")),
             },
-            "lesion": self._lesion_metrics(bootstrap),
+            "lesion": {
+                **self._lesion_metrics(bootstrap),
+                "recall_by_size": self.by_size.metrics(bootstrap),
+            },
             "realised_fpr": self._realised(bootstrap, tuple(RATES)),
         }
 
@@ -210,6 +216,7 @@ class Tally:
             row["dice"] = 2.0 * hits / (size + marked) if marked else None
             matched = match_lesions(truth, predicted)
             add_up(self.lesions, {scan.subject: matched.as_array()})
+            self.by_size.add(scan.subject, matched, scan.voxel_ml)
             row["lesions"], row["lesions_found"] = matched.lesions, matched.found
         return row
 

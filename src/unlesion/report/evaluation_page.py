@@ -130,6 +130,7 @@ def write_evaluation_page(
         rates=_rates(metrics),
         figures=_figures(metrics, rows, curves or {}),
         groupings=by_column(metrics),
+        sizes=_by_size(metrics),
         typical=[group for kind, group in groups.items() if kind in TYPICAL],
         extremes=[group for kind, group in groups.items() if kind not in TYPICAL],
         scale=scale_words(gallery),
@@ -160,6 +161,20 @@ def evaluation_files(folder: Path) -> dict[str, Any]:
         else None,
         "run": read_json(run) if run.exists() else None,
     }
+
+
+def _by_size(metrics: Mapping[str, Any]) -> list[dict[str, str]]:
+    """A row for each size of lesions."""
+    found = look_up(metrics, "lesion.recall_by_size")
+    return [
+        {
+            "size": name,
+            "found": f"{metric['found']} of {metric['lesions']}",
+            "recall": number(metric["value"]),
+            "ci": f"{number(metric['ci'][0])} to {number(metric['ci'][1])}" if metric.get("ci") else "",
+        }
+        for name, metric in (found if isinstance(found, dict) else {}).items()
+    ]
 
 
 def _of(metrics: Mapping[str, Any]) -> str:
