@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -89,7 +89,7 @@ def write_detection(
     recipe: str,
     scale: float | None = None,
     mark: str = "",
-    also: Callable[[Path], None] | None = None,
+    also: Callable[[Path], Sequence[str]] | None = None,
 ) -> None:
     """Write a detection into `folder` in the geometry and format family of the scan.
 
@@ -105,19 +105,19 @@ def write_detection(
         scale: anomaly value drawn white in `anomaly.png` of pictures: the same for all scans of a run at one
             rate.
         mark: recorded, to recognise what need not be done again.
-        also: writes more into the folder that it is given, to appear with the rest.
+        also: writes more into the folder that it is given, to appear with the rest; what it returns are further warnings.
 
     Raises:
         BadInput: the folder cannot be written.
     """
     with _together(folder) as partial:
-        if also is not None:
-            also(partial)
+        more = [] if also is None else list(also(partial))
         _write_arrays(detection, scan, partial, scale=scale)
         write_json(
             partial / "detection.json",
             {
                 **detection.summary(),
+                "warnings": [*detection.warnings, *more],
                 "key": scan.key,
                 "run": run,
                 "recipe": recipe,

@@ -119,7 +119,7 @@ def evaluate_detector(
                     if on_scan is not None:
                         on_scan(scan, dict(row))
             advance(note=swept.entry.key)
-    for line in noticed.lines():
+    for line in noticed.lines(named=True):
         warn(line)
     evaluator.warnings += noticed.lines()
     if not evaluator.rows:
@@ -180,6 +180,7 @@ def evaluate_maps(
     on_calibrated: Callable[[Mapping[str, Calibration]], None] | None = None,
     on_scan: OnScan | None = None,
     options: Sequence[str] = (),
+    failures: Failures | None = None,
 ) -> tuple[Evaluation, int]:
     """Measure anybody's maps, laid out as `detect` writes them.
 
@@ -196,16 +197,12 @@ def evaluate_maps(
         on_calibrated: told, before any scan, what healthy maps say, by scoring.
         on_scan: told about every scan that could.
         options: words of the command line that chose the scans, to repeat it.
+        failures: takes the scans that could not be used, instead of `warn`.
 
     Raises:
         BadInput: no such folder, or no map of any scan in it.
     """
-    problems: list[str] = []
-
-    def problem(message: str) -> None:
-        problems.append(message)
-        warn(message)
-
+    failures = Failures(warn) if failures is None else failures
     # One kind of score for all: other numbers do not rank beside each other.
     said = said_beside(maps, [*chosen, *cohort.select(split="val", label="healthy")])
     scores = said.scores == said.maps
@@ -219,14 +216,14 @@ def evaluate_maps(
             f"{said.scores} of {count(said.maps, 'map')} come with a score in detection.json: not one of these is used, all scans are scored "
             "by the mean of the highest 1 % of their map"
         )
-    calibrations = calibrate_maps(maps, cohort, on_problem=warn, scores=scores)
+    calibrations = calibrate_maps(maps, cohort, failures=Failures(warn), scores=scores)
     if on_calibrated is not None:
         on_calibrated(calibrations)
     if not calibrations:
         warn(
             f"{maps}: no maps of healthy rows of split 'val': Dice at a healthy rate and p-values stay undefined"
         )
-    folder = read_maps_folder(maps, chosen, on_problem=problem, scores=scores)
+    folder = read_maps_folder(maps, chosen, failures=failures, scores=scores)
     own = {entry.key for entry in folder.entries if entry.split == "val" and entry.label == "healthy"}
     if calibrations and own:
         doubts.append(
@@ -236,7 +233,7 @@ def evaluate_maps(
     for words in doubts:
         warn(words)
     for key in folder.missing:
-        problem(f"{key}: no map in {maps}")
+        failures.add(key, f"{key}: no map in {maps}")
     evaluator = Evaluator(
         calibrations={k: v for k, v in calibrations.items() if k == "native" or not folder.undrawn},
         # How the maps themselves were made is not known here.
@@ -266,4 +263,4 @@ def evaluate_maps(
         predicted=0 if calibrations else predicted,
         undrawn=len(folder.undrawn),
     )
-    return evaluator.write(out), len(problems)
+    return evaluator.write(out), len(failures)

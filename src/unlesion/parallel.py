@@ -74,7 +74,7 @@ def _tidily(futures: Iterable[Future[Result]], doing: str, at: Iterable[Any] = (
     except BrokenExecutor as error:
         names = ", ".join(str(item.key) for item in at if hasattr(item, "key"))
         where = f", at one of {names}" if names else ""
-        again = "; if it dies there again, leave that one out with --where" if names else ""
+        again = "; if it dies there again, take that one out of the manifest or folder" if names else ""
         raise UnlesionError(
             f"a worker process died while {doing}{where} (out of memory?); run the same command again, perhaps with "
             f"fewer --jobs{again}"

@@ -69,6 +69,10 @@ class Failures:
         """By key, what was wrong."""
         return {failure.key: failure.message for failure in self.found}
 
+    def say(self, message: str) -> None:
+        """Tell something that is no failure."""
+        self._warn(message)
+
     def add(self, key: str, message: str, *, ours: bool = False, trace: str = "") -> None:
         """Note a scan that could not be used; a traceback goes into the log file, if one is open."""
         if trace and _log.handlers:

@@ -12,7 +12,7 @@ from tests.cli.conftest import Command
 from tests.cohorts import write_pictures
 from unlesion.files import read_json
 from unlesion.prepare import Recipe
-from unlesion.scans import Cohort
+from unlesion.scans import Cohort, Entry
 
 WORDS = "no brain or head found in the image: the whole picture is used"
 
@@ -44,9 +44,13 @@ def test_every_verb_says_what_was_noticed(unlesion: Command, hollow: Path, tmp_p
     calibrated = unlesion("calibrate", run, hollow, "--where", "split=val", "--out", again, "--jobs", 1)
     assert f"2 of 4 scans: {WORDS}" in calibrated.err
     page = (again / "report.html").read_text()
-    assert "What it looks like" in page
     assert "calibrated on: 2" not in page and f"2 of 4 scans: {WORDS}" in page
 
+    # Runs are handed on: who was odd, they do not say.
+    keys = [entry.key for entry in Cohort.open(hollow)]
+    for folder in (run, again):
+        words = str(read_json(folder / "detector.json")["record"])
+        assert WORDS in words and not any(f"({key}" in words or f"so {key}" in words for key in keys)
     out = tmp_path / "evaluation"
     measured = unlesion("evaluate", run, hollow, "--out", out, "--jobs", 1)
     assert f"2 of 6 scans: {WORDS}" in measured.err
@@ -74,3 +78,36 @@ def test_a_failure_of_ours_is_no_bad_input(
         assert said.code == 1 and line in said.err and "please report it" in said.complaint
         assert "in fragile" in (tmp_path / out / "unlesion.log").read_text()
     assert (tmp_path / "run" / "report.html").exists()
+
+
+def test_where_every_scan_fails_by_a_fault_of_ours_the_log_has_it(
+    unlesion: Command, pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(self: Recipe, scan):
+        raise ZeroDivisionError("oops")
+
+    monkeypatch.setattr(Recipe, "prepare", broken)
+    said = unlesion("prepare", pictures, "--out", tmp_path / "store", "--jobs", 1)
+    assert said.code == 1 and "ZeroDivisionError: oops; please report it" in said.complaint
+    assert "in broken" in (tmp_path / "store" / "unlesion.log").read_text()
+
+
+def test_maps_that_trip_over_a_fault_of_ours(
+    unlesion: Command, pictures: Path, trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    maps = tmp_path / "maps"
+    assert (
+        unlesion("detect", trained, pictures, "--where", "split=test", "--out", maps, "--jobs", 1).code == 0
+    )
+    real, key = Entry.read, Cohort.open(pictures).select(split="test")[0].key
+
+    def fragile(self: Entry):
+        if self.key == key:
+            raise ZeroDivisionError("oops")
+        return real(self)
+
+    monkeypatch.setattr(Entry, "read", fragile)
+    said = unlesion("evaluate", maps, pictures, "--out", tmp_path / "out", "--jobs", 1)
+    assert said.code == 1 and f"{key}: a failure of ours" in said.err
+    assert "in fragile" in (tmp_path / "out" / "unlesion.log").read_text()
+    assert (tmp_path / "out" / "report.html").exists()

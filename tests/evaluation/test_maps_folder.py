@@ -15,6 +15,7 @@ from unlesion.evaluating import evaluate_maps
 from unlesion.evaluation import Evaluator, calibrate_maps, read_maps_folder
 from unlesion.prepare import load_recipe, prepare_cohort, store_cohort
 from unlesion.scans import Cohort, Entry, Scan
+from unlesion.sweep import Failures
 
 
 @pytest.fixture
@@ -63,7 +64,7 @@ def test_a_healthy_row_with_a_marked_lesion_calibrates_nothing(tmp_path: Path, c
     wrong = replace(sick, label="healthy", split="val")
     told: list[str] = []
     entries = tuple(wrong if entry is sick else entry for entry in cohort)
-    found = calibrate_maps(maps, replace(cohort, entries=entries), on_problem=told.append)
+    found = calibrate_maps(maps, replace(cohort, entries=entries), failures=Failures(told.append))
     assert found["native"].n_subjects == 3
     (words,) = told
     assert words.startswith(f"left out of the calibration: {sick.key}: labelled healthy, but its mask marks")
@@ -80,7 +81,7 @@ def test_a_lesion_too_small_for_a_store_calibrates_nothing(tmp_path: Path) -> No
     prepare_cohort(cohort, load_recipe("slices", {"size": 16}), tmp_path / "store")
     stored = store_cohort(tmp_path / "store")
     told: list[str] = []
-    found = calibrate_maps(write_maps(tmp_path / "maps", stored), stored, on_problem=told.append)
+    found = calibrate_maps(write_maps(tmp_path / "maps", stored), stored, failures=Failures(told.append))
     assert found["native"].n_subjects == 2
     (words,) = told
     assert words.startswith(f"left out of the calibration: {sick.key}: labelled healthy, but its mask marks")
@@ -175,7 +176,7 @@ def test_bad_maps(tmp_path: Path, cohort: Cohort, content: np.ndarray, said: str
         list(read_maps_folder(maps, chosen))
     assert str(bad) in str(caught.value)
     problems: list[str] = []
-    assert len(list(read_maps_folder(maps, chosen, on_problem=problems.append))) == 5
+    assert len(list(read_maps_folder(maps, chosen, failures=Failures(problems.append)))) == 5
     assert len(problems) == 1
 
 
@@ -193,7 +194,7 @@ def test_a_fault_of_ours_costs_one_map(
 
     monkeypatch.setattr(Entry, "read", fragile)
     problems: list[str] = []
-    assert len(list(read_maps_folder(maps, chosen, on_problem=problems.append))) == 5
+    assert len(list(read_maps_folder(maps, chosen, failures=Failures(problems.append)))) == 5
     assert problems == [f"{key}: a failure of ours: ZeroDivisionError: oops"]
 
 

@@ -26,24 +26,35 @@ from unlesion.methods.registry import (
 OURS = [name for name in method_names() if name != toy.Toy.name]
 
 
+class Theirs(toy.Toy):
+    """A method of another package."""
+
+    name = "theirs"
+
+
 def test_methods_of_other_packages_come_by_entry_points(monkeypatch: pytest.MonkeyPatch) -> None:
     """A name of ours stays ours, and what cannot be loaded says whose fault it is."""
     points = [
         EntryPoint(name, home, GROUP)
         for name, home in {
-            "theirs": "tests.methods.toy:Toy",
+            "theirs": f"{__name__}:Theirs",
             "dae": "tests.methods.toy:Toy",
             "gone": "no_such_package:Method",
             "odd": "tests.methods.toy:ToyConfig",
+            "other": f"{__name__}:Theirs",
         }.items()
     ]
     monkeypatch.setattr(registry, "entry_points", lambda group: points if group == GROUP else [])
     registry._others.cache_clear()
     try:
-        assert method_names()[-3:] == ["theirs", "gone", "odd"]
-        assert get_method("theirs") is toy.Toy and get_method("dae") is not toy.Toy
+        assert method_names()[-4:] == ["theirs", "gone", "odd", "other"]
+        assert get_method("theirs") is Theirs and get_method("dae") is not toy.Toy
         assert describe("theirs")["presets"]["tiny"]["batch"] > 0
-        for name, words in {"gone": "cannot be loaded from no_such_package", "odd": "no subclass"}.items():
+        for name, words in {
+            "gone": "cannot be loaded from no_such_package",
+            "odd": "no subclass",
+            "other": "itself 'theirs'",
+        }.items():
             with pytest.raises(BadInput, match=words):
                 get_method(name)
         with pytest.raises(BadInput, match="did you mean 'theirs'"):

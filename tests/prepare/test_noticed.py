@@ -14,10 +14,16 @@ def test_a_line_a_kind_whatever_the_numbers_in_it() -> None:
         )
     noticed.add("well", [])
     noticed.add("twice", ["odd", "odd"])
+    # What is handed on names nobody.
     assert noticed.lines() == [
-        "5 of 7 scans: it would stretch the head by 0.40: centred (that one is s0; the log names all)",
-        "s3: no brain",
-        "twice: odd",
+        "5 of 7 scans: it would stretch the head by 0.40: centred",
+        "1 of 7 scans: no brain",
+        "1 of 7 scans: odd",
+    ]
+    assert noticed.lines(named=True) == [
+        "5 of 7 scans: it would stretch the head by 0.40: centred (so s0)",
+        "1 of 7 scans: no brain (s3)",
+        "1 of 7 scans: odd (twice)",
     ]
 
 

@@ -124,3 +124,16 @@ def test_the_forest_shows_every_group() -> None:
     # On the page letters are equally large: it is as wide as the figure, in pixels.
     one_panel, three = (by_column({"by": {"sex": {"F": g}}})[0].width for g in (bare(), scenes.group(0.5)))
     assert width[0] / one_panel == pytest.approx(72 / 95, rel=0.01) and three > 2 * one_panel
+
+
+def test_lesions_by_size_have_a_table_of_their_own(tmp_path: Path) -> None:
+    """Names of bands hold dots, by which other places in the file are told apart."""
+    sizes = {
+        "<0.1 ml": {"value": 0.25, "ci": [0.1, 0.5], "lesions": 12, "found": 3},
+        "5-20 ml": {"value": 1.0, "ci": None, "lesions": 2, "found": 2},
+    }
+    told = scenes.metrics()
+    told.setdefault("lesion", {})["recall_by_size"] = sizes
+    page = write_evaluation_page(tmp_path / "page.html", metrics=told, rows=scenes.scan_rows()).read_text()
+    assert "Lesions by size" in page and "3 of 12" in page and "0.100 to 0.500" in page and "2 of 2" in page
+    assert "Further" not in page and "recall_by_size" not in page

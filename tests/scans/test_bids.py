@@ -370,3 +370,16 @@ def test_brain_masks_on_the_grid_of_an_image_are_its_roi(root):
     assert one.roi is not None and int(one.roi.sum()) == 3000
     assert any("brain masks of " in words and "estimated" in words for words in cohort.warnings)
     assert all(entry.roi_path is None for entry in before)
+
+
+def test_what_is_no_usable_brain_mask_costs_no_scan(root):
+    folder = root / "derivatives" / "prep" / "sub-03" / "anat"
+    for name in ("label-brainstem", "desc-nonbrain"):
+        mask(folder / f"sub-03_{name}_mask.nii.gz", voxels=48)
+    mask(folder / "sub-03_desc-brain_mask.nii.gz", voxels=0)
+    (folder / "sub-03_label-brain_mask.nii.gz").symlink_to(root / "not-fetched")
+    assert all(entry.roi_path is None for entry in Cohort.open(root))
+    mask(folder / "sub-03_desc-brain_mask.nii.gz", voxels=3000)
+    assert {entry.roi_path.name for entry in Cohort.open(root) if entry.roi_path} == {
+        "sub-03_desc-brain_mask.nii.gz"
+    }

@@ -311,6 +311,11 @@ def test_a_folder_whose_names_tell_kinds_apart_that_it_does_not(tmp_path, save_p
     for name in ("a/sub-FLAIR_01.png", "b/flair.png", "b/flair_mask.png"):
         (tmp_path / name).unlink()
     assert len(Cohort.open(tmp_path).warnings) == 1
+    # Of a name with several words the first that decides counts, and T1w is a T1.
+    (tmp_path / "a/T1.png").rename(tmp_path / "a/T1w_mprage.png")
+    assert not any("contrasts" in words for words in Cohort.open(tmp_path).warnings)
+    save_picture("c/T2_FLAIR.png")
+    assert "FLAIR (1), T1 (2); " in Cohort.open(tmp_path).warnings[0]
 
 
 def test_a_folder_with_a_manifest_is_opened_through_it(tmp_path, save_picture, save_manifest):

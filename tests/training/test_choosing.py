@@ -135,7 +135,7 @@ def test_dicom_that_nobody_called_healthy_is_told(with_lesions: Path) -> None:
         for entry in Cohort.open(with_lesions)
     )
     silent = replace(Cohort.open(with_lesions), entries=entries)
-    assert f"{len(entries)} series are taken for healthy" in taken_for_healthy(silent)
+    assert f"{len(entries)} series are taken for healthy;" in taken_for_healthy(silent)
     labelled = replace(entries[0], columns={"format": "dicom", "label": "healthy"})
     assert taken_for_healthy(replace(silent, entries=(labelled,))) == ""
     assert taken_for_healthy(Cohort.open(with_lesions)) == ""

@@ -166,8 +166,8 @@ class Bench:
             "steps": sum(steps.values()) if steps else None,
             "train_minutes": round(record.get("fit_seconds", 0.0) / 60.0, 2),
             "images_per_second": record.get("images_per_second"),
-            "left_out": len(failures),
-            "left_out_ours": failures.ours,
+            "left_out": len(failures) + record.get("failed", 0),
+            "left_out_ours": failures.ours + record.get("failed_ours", 0),
             "repeat": record.get("repeat"),
             **flatten(metrics),
             "metrics": metrics,
@@ -231,6 +231,7 @@ class Bench:
 
     def _train(self, cell: Cell, plan: Plan, run: Path, weights: Path | None) -> Detector:
         budget = self.spec.budget_of(cell.method)
+        store, failures = self._store(cell, plan)
         return train(
             plan.learn,
             method=cell.method.name,
@@ -243,7 +244,8 @@ class Bench:
             seed=cell.seed,
             settings=plan.settings,
             resume=True,
-            store=self._store(cell, plan),
+            store=store,
+            failures=failures,
             executor=self.executor,
             bars=self.bars,
             device=self.device,
@@ -268,17 +270,17 @@ class Bench:
                 return run
         return None
 
-    def _store(self, cell: Cell, plan: Plan) -> PreparedStore:
-        """The cohort's healthy training scans, prepared once for all methods."""
+    def _store(self, cell: Cell, plan: Plan) -> tuple[PreparedStore, Failures]:
+        """The cohort's healthy training scans, prepared once for all methods, and those that could not be."""
         healthy = plan.learn.select(split="train", label="healthy")
         out = self.out / "stores" / f"{self._learnt(cell.cohort).name}-{plan.recipe.digest}"
         with counted(self.bars, "prepare") as progress:
             store, failures = prepare_cohort(
                 healthy, plan.recipe, out, executor=self.executor, progress=progress
             )
-        for failure in failures:
-            self.warn(f"left out: {failure.message}")
-        return store
+        told = Failures(self.warn)
+        told.take_all(failures, said="left out: ")
+        return store, told
 
     def _warn_of(self, plan: Plan) -> None:
         """Say once what was noticed on opening the cohorts."""

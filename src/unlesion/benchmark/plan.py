@@ -11,6 +11,7 @@ from unlesion.benchmark.spec import BenchSpec, CohortSpec, MethodSpec, resolve
 from unlesion.errors import BadInput
 from unlesion.methods.base import InputSpec, Method
 from unlesion.methods.registry import BATCH, get_method, preset_settings
+from unlesion.networks import contrast_maps
 from unlesion.prepare import Recipe, choose_recipe, is_store, load_recipe
 from unlesion.scans import Cohort
 from unlesion.scans.datasets import is_dataset
@@ -137,8 +138,8 @@ def _scored(scoring: ScoringConfig) -> dict[str, int]:
 
 
 def _recontrasted(training: TrainingConfig) -> dict[str, int]:
-    """The version of the random maps of grey values. 2: what is outside the roi is air, also in ghosts."""
-    return {"recontrasted": 2} if training.recontrast else {}
+    """The version of the random maps of grey values, where there are any."""
+    return {"recontrasted": contrast_maps.VERSION} if training.recontrast else {}
 
 
 def _shared(method: type[Method], over: Mapping[str, Any]) -> dict[str, Any]:

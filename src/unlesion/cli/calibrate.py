@@ -53,7 +53,6 @@ def command(
     """Calibrate a run on healthy scans of another site; every healthy scan given is used."""
     from unlesion.calibrating import calibrate_detector, with_scoring
     from unlesion.calibration.met import as_recorded
-    from unlesion.cli.pictures import save_healthy_gallery
     from unlesion.detector import Detector
     from unlesion.files import whole_folder
     from unlesion.prepare import Noticed
@@ -61,6 +60,7 @@ def command(
     from unlesion.settings import parse_settings
     from unlesion.sweep import Failures
     from unlesion.training import cohort_options
+    from unlesion.training.choosing import taken_for_healthy
 
     settings = parse_settings(set_ or [])
     idle = [room for room in settings if room != "scoring" and settings[room]]
@@ -85,7 +85,7 @@ def command(
     if out.is_dir() and any(path.name != LOG for path in out.iterdir()):
         raise BadInput(f"{out}: not empty; choose another --out")
     console = Console(quiet=quiet, out=out)
-    for warning in opened.warnings:
+    for warning in [*opened.warnings, *filter(None, [taken_for_healthy(opened)])]:
         console.warn(warning)
     failures, noticed = Failures(console.warn), Noticed()
     with workers(jobs) as executor:
@@ -102,10 +102,11 @@ def command(
     doubts = [
         *_lost_and_new(before, calibrations["native"]),
         *_learnt_again(opened, prints, detector.record),
-        *noticed.lines(),
     ]
-    for words in doubts:
+    for words in [*doubts, *noticed.lines(named=True)]:
         console.warn(words)
+    # The run is handed on: it names nobody.
+    doubts += noticed.lines()
     used = calibrations["native"].n_subjects
     # Settings of an earlier calibration hold on.
     said = {**detector.record.get("calibrated_on", {}).get("settings", {}), **_by_name(set_ or [])}
@@ -129,7 +130,6 @@ def command(
     }
     with whole_folder(out) as partial:
         calibrated.save(partial)
-        save_healthy_gallery(calibrated, opened, partial, device=pick_device(device))
         if (run / "history.csv").exists():
             shutil.copyfile(run / "history.csv", partial / "history.csv")
         # The log that is being written moves along.

@@ -199,13 +199,13 @@ def _write_more(
     seg_by: str,
     mark: str,
     warn: Callable[[str], None],
-) -> None:
-    """The preview; and of a DICOM series a DICOM SEG, if a method's name is given for it."""
+) -> tuple[str, ...]:
+    """The preview; and of a DICOM series a DICOM SEG, if a method's name is given for it. Why it has none, if so."""
     from unlesion.report import write_preview
 
     write_preview(folder / "preview.png", scan, found, calibration=calibration)
     if not seg_by or not entry.is_dicom:
-        return
+        return ()
     from unlesion import __version__
     from unlesion.scans.formats.dicom import write_segmentation
 
@@ -224,6 +224,8 @@ def _write_more(
     except BadInput as error:
         # Maps and masks are there all the same.
         warn(str(error))
+        return (str(error),)
+    return ()
 
 
 def _is_result(entry: Entry) -> bool:

@@ -88,13 +88,11 @@ def command(
         bad = len(failures)
     else:
         chosen, split = _chosen(opened, split, console=console)
-        bad = _evaluate_maps(what, opened, chosen, out, split, console, options)
+        bad = _evaluate_maps(what, opened, chosen, out, split, console, options, failures)
     page = build_report(out)
     console.tell(f"{out / 'metrics.json'}: {count(len(chosen) - bad, 'scan')}; look at {page}")
     said = f"{bad} of {count(len(chosen), 'scan')} could not be evaluated (named above); the numbers are of the others"
     failures.settle(said)
-    if bad:
-        raise BadInput(said)
 
 
 def evaluate_into(
@@ -173,6 +171,7 @@ def _evaluate_maps(
     split: str,
     console: Console,
     options: Sequence[str],
+    failures: Failures,
 ) -> int:
     from unlesion.cli.pictures import builder_on
     from unlesion.evaluating import evaluate_maps
@@ -195,6 +194,7 @@ def _evaluate_maps(
         on_calibrated=calibrated,
         on_scan=lambda scan, row: builder.look(scan, row),
         options=options,
+        failures=failures,
     )
     builder.finish().save(out / "gallery")
     return bad

@@ -20,17 +20,20 @@ def command(
     as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
 ) -> None:
     """List the methods, with citation and sizes."""
-    from unlesion.methods.registry import PRESETS, describe, method_names
+    from unlesion.methods.registry import PRESETS, describe, is_ours, method_names
 
     described = []
     for one in method_names() if name is None else [name]:
         try:
             described.append(describe(one))
-        except BadInput as error:
+        except Exception as error:
             # A broken package of somebody else hides none of the others.
-            if name is not None:
+            if name is not None or is_ours(one):
                 raise
-            typer.echo(f"warning: {error}", err=True)
+            said = (
+                error if isinstance(error, BadInput) else f"method {one!r}: {type(error).__name__}: {error}"
+            )
+            typer.echo(f"warning: {said}", err=True)
     if as_json:
         typer.echo(json.dumps(described, indent=2))
         return

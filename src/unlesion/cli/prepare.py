@@ -52,7 +52,7 @@ def command(
     failures.take_all(bad)
     for row in store.scans:
         noticed.add(row["key"], row["warnings"])
-    for line in noticed.lines():
+    for line in noticed.lines(named=True):
         console.warn(line)
     from unlesion.report import write_prepared_page
 

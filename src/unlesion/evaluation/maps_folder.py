@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from unlesion.calibration import Calibration, CalibrationBuilder
 from unlesion.detection import healthy_names
-from unlesion.errors import BadInput, in_words
+from unlesion.errors import BadInput
 from unlesion.evaluation.scan import EvaluatedScan, Scored
 from unlesion.evaluation.shared_map import shared_map
 from unlesion.files import read_json
@@ -21,6 +21,7 @@ from unlesion.scans.checks import check_same_grid
 from unlesion.scans.formats import read_array
 from unlesion.scans.mask_labels import marked_but_healthy
 from unlesion.scoring import pool_map
+from unlesion.sweep import Failures
 from unlesion.wording import count
 
 _ENDINGS = (".nii.gz", ".nii", ".npy")
@@ -39,8 +40,7 @@ class MapsFolder:
     Args:
         maps: the folder.
         cohort: what the maps are of.
-        on_problem: told about scans that cannot be used, which are then left out; None: they raise.
-
+        failures: takes scans that cannot be used, which are then left out; None: they raise.
         scores: whether the scores in `detection.json` are taken.
 
     Attributes:
@@ -56,12 +56,12 @@ class MapsFolder:
         maps: Path,
         cohort: Cohort,
         *,
-        on_problem: Callable[[str], None] | None = None,
+        failures: Failures | None = None,
         scores: bool = True,
     ) -> None:
         self.maps = Path(maps)
         self.scores = scores
-        self.on_problem = on_problem
+        self.failures = failures
         if not self.maps.is_dir():
             raise BadInput(f"{self.maps}: no such folder; give a run, or a folder of maps")
         self.entries = [entry for entry in cohort if self._file(entry, "anomaly") is not None]
@@ -78,14 +78,14 @@ class MapsFolder:
 
     def __iter__(self) -> Iterator[EvaluatedScan]:
         for entry in self.entries:
-            try:
-                scan = self._read(entry)
-            except Exception as error:  # One pair that trips over anything must not cost all the others.
-                if self.on_problem is None:
-                    raise
-                self.on_problem(in_words(entry.key, error))
+            if self.failures is None:
+                yield self._read(entry)
                 continue
-            yield scan
+            scan: EvaluatedScan | None = None
+            with self.failures.guard(entry.key):
+                scan = self._read(entry)
+            if scan is not None:
+                yield scan
 
     def _read(self, entry: Entry) -> EvaluatedScan:
         scan = entry.read()
@@ -168,10 +168,10 @@ class MapsFolder:
 
 
 def read_maps_folder(
-    maps: Path, cohort: Cohort, *, on_problem: Callable[[str], None] | None = None, scores: bool = True
+    maps: Path, cohort: Cohort, *, failures: Failures | None = None, scores: bool = True
 ) -> MapsFolder:
     """The scans of a cohort with their maps out of a folder; see `MapsFolder`."""
-    return MapsFolder(maps, cohort, on_problem=on_problem, scores=scores)
+    return MapsFolder(maps, cohort, failures=failures, scores=scores)
 
 
 @dataclass(frozen=True)
@@ -204,7 +204,7 @@ def calibrate_maps(
     maps: Path,
     cohort: Cohort,
     *,
-    on_problem: Callable[[str], None] | None = None,
+    failures: Failures | None = None,
     scores: bool = True,
 ) -> dict[str, Calibration]:
     """Thresholds and p-values from somebody's maps of the healthy rows of split `val`, by scoring.
@@ -212,7 +212,7 @@ def calibrate_maps(
     Args:
         maps: the folder.
         cohort: all of its rows.
-        on_problem: told about every map that could not be used, and every healthy row whose mask marks a
+        failures: takes every map that could not be used, and is told of every healthy row whose mask marks a
             lesion: it is left out. None: the first unusable map is an error.
         scores: whether the scores in `detection.json` count; else, and where there is none, the map's highest 1 % does.
 
@@ -224,14 +224,14 @@ def calibrate_maps(
         return {}
     builders: dict[str, CalibrationBuilder] = {}
     try:
-        folder = MapsFolder(maps, held_out, on_problem=on_problem, scores=scores)
+        folder = MapsFolder(maps, held_out, failures=failures, scores=scores)
     except BadInput:
         return {}
     marked = {entry.key for entry in folder.entries if entry.is_marked()}
     for scan in folder:
         if scan.key in marked:
-            if on_problem is not None:
-                on_problem(f"left out of the calibration: {marked_but_healthy(scan.key)}")
+            if failures is not None:
+                failures.say(f"left out of the calibration: {marked_but_healthy(scan.key)}")
             continue
         for name, (anomaly, _, score) in scan.maps.items():
             score = pool_map(anomaly, scan.roi) if score is None else score

@@ -112,10 +112,7 @@ class Tally:
                 **image_metrics(self.images.table(), bootstrap),
                 "flagged": self._flagged_metrics(bootstrap, ("healthy", "anomalous")),
             },
-            "lesion": {
-                **self._lesion_metrics(bootstrap),
-                "recall_by_size": self.by_size.metrics(bootstrap),
-            },
+            "lesion": self._lesion_metrics(bootstrap),
             "realised_fpr": self._realised(bootstrap, tuple(RATES)),
         }
 
@@ -333,7 +330,7 @@ class Tally:
 
         return best
 
-    def _lesion_metrics(self, bootstrap: Bootstrap) -> dict[str, Metric]:
+    def _lesion_metrics(self, bootstrap: Bootstrap) -> dict[str, Any]:
         why = {
             "f1": "no annotated lesions",
             "recall": "no annotated lesions",
@@ -343,8 +340,8 @@ class Tally:
             why = dict.fromkeys(why, "no thresholds: no calibration on healthy scans")
         carriers = sum(counts[0] > 0 for counts in self.lesions.values())
         if self.lesions and not carriers:
-            return {name: undefined("no annotated lesions") for name in why}
-        return {
+            return {name: undefined("no annotated lesions") for name in why} | {"recall_by_size": {}}
+        alike = {
             name: estimate(
                 self.lesions,
                 lambda sums, name=name: lesion_scores(sums)[name],  # type: ignore[misc]
@@ -354,6 +351,7 @@ class Tally:
             )
             for name in why
         }
+        return {**alike, "recall_by_size": self.by_size.metrics(bootstrap)}
 
     def _why_not_flagged(self, label: str) -> str:
         if self.calibration is None:

@@ -61,6 +61,11 @@ def method_names() -> list[str]:
     return [*_HOMES, *(name for name in _others() if name not in _HOMES)]
 
 
+def is_ours(name: str) -> bool:
+    """Whether a method is of this package, or was registered in this process."""
+    return name in _HOMES
+
+
 def register(name: str, home: str) -> None:
     """Add a method for this process; `home` is "module:Class". A package that shall serve the command line names it as an entry point."""
     _HOMES[name] = home
@@ -83,10 +88,19 @@ def get_method(name: str) -> type[Method]:
         return found
     try:
         theirs = getattr(importlib.import_module(module), attribute)
-    except (ImportError, AttributeError) as error:
-        raise BadInput(f"method {name!r} of another package cannot be loaded from {home}: {error}") from error
+    except Exception as error:  # Whatever somebody else's module does on import.
+        words = f"{type(error).__name__}: {' '.join(str(error).split())}"
+        raise BadInput(
+            f"method {name!r} of another package cannot be loaded from {home} ({words})"
+        ) from error
     if not (inspect.isclass(theirs) and issubclass(theirs, Method)):
         raise BadInput(f"method {name!r} of another package: {home} is no subclass of unlesion's Method")
+    if getattr(theirs, "name", None) != name:
+        # A run is saved under the class's name and loaded by it: another class would come back.
+        raise BadInput(
+            f"method {name!r} of another package: {home} calls itself {getattr(theirs, 'name', None)!r}; give entry point and "
+            "class one name"
+        )
     return theirs
 
 

@@ -10,6 +10,9 @@ from unlesion.networks.precision import without_autocast
 from unlesion.networks.regrade import smooth_basis
 from unlesion.networks.smoothing import blur_inside
 
+# Goes up when the same draws would give other images. 2: what is outside the roi is air, also in ghosts.
+VERSION = 2
+
 # Points of the table by which grey values are mapped.
 POINTS = 65
 CEILING = 1.5

@@ -60,23 +60,9 @@ class AlignStep(BaseModel):
             from unlesion.prepare import template
 
             found = template.frame(scan, region, spacing, start=found)
-        return (
-            found
-            if scan.grid.is_flat
-            else replace(found, warnings=(*found.warnings, *self._doubt(region, spacing)))
-        )
-
-    def _doubt(self, region: Region, spacing: Spacing) -> tuple[str, ...]:
-        """What to say of a slab: which part of a head it shows, nothing here finds out."""
-        low, high = _ends(region.mask, axis=2)
-        height = (high - low + 1) * spacing[2]
-        if height >= LEAST_HEIGHT * STANDARD_EXTENT[2]:
-            return ()
-        taken = "the upper end of one" if self.how == "template" else "a whole one"
-        return (
-            f"only {height:.0f} mm of the brain's height are there, of about {STANDARD_EXTENT[2]:.0f}: they are taken for {taken}, "
-            "which may be wrong",
-        )
+        # Where voxels have no known size, nobody knows how much of a head they are.
+        known = scan.grid.spacing_known and not scan.grid.is_flat
+        return replace(found, warnings=(*found.warnings, *_slab(found, region, spacing))) if known else found
 
 
 def _middle_of_picture(scan: Scan, region: Region, spacing: Spacing) -> Frame:
@@ -109,6 +95,21 @@ def _middle_of_region(region: Region, spacing: Spacing, *, resize: bool) -> Fram
         extent_mm=(extent[0] / scale, extent[1] / scale),
         bottom=ends[2][0] * stretched[2],
         top=ends[2][1] * stretched[2],
+    )
+
+
+def _slab(frame: Frame, region: Region, spacing: Spacing) -> tuple[str, ...]:
+    """What to say of a part of a brain: which one it is, nothing here finds out."""
+    low, high = _ends(region.mask, axis=2)
+    height = (high - low + 1) * spacing[2]
+    if height >= LEAST_HEIGHT * STANDARD_EXTENT[2]:
+        return ()
+    # On the template heights are the template's; else they run from end to end of what is there.
+    aligned = frame.top - frame.bottom >= LEAST_HEIGHT * STANDARD_EXTENT[2]
+    taken = "the upper end of one" if aligned else "a whole one"
+    return (
+        f"only {height:.0f} mm of the brain's height are there, of about {STANDARD_EXTENT[2]:.0f}: they are taken for {taken}, "
+        "which may be wrong",
     )
 
 

@@ -7,7 +7,6 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
-from scipy import ndimage
 
 from unlesion.prepare import foreground
 
@@ -66,12 +65,7 @@ def _field(
         return np.ones_like(image)
     logs = _n4(coarse, inside, tuple(size * step for size, step in zip(spacing, steps, strict=True)))
     logs -= logs[inside].mean()
-    # Middles of the coarse voxels lie half a step in.
-    places = [
-        (np.arange(length) - (step - 1) / 2) / step for length, step in zip(image.shape, steps, strict=True)
-    ]
-    at = np.stack(np.meshgrid(*places, indexing="ij"))
-    return np.exp(ndimage.map_coordinates(logs, at, order=1, mode="nearest")).astype(np.float32)
+    return np.exp(foreground.unblock(logs, steps, image.shape)).astype(np.float32)
 
 
 def _n4(
@@ -91,8 +85,12 @@ def _n4(
     correction = sitk.N4BiasFieldCorrectionImageFilter()
     correction.SetMaximumNumberOfIterations(list(ITERATIONS))
     correction.SetNumberOfControlPoints([CONTROL_POINTS] * image.GetDimension())
-    # The order of sums over threads makes runs differ in the last digits.
-    correction.SetNumberOfThreads(1)
-    correction.Execute(image, mask)
+    # The order of sums over threads makes runs differ in the last digits, and filters inside this one ask the global setting.
+    threads = sitk.ProcessObject.GetGlobalDefaultNumberOfThreads()
+    sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(1)
+    try:
+        correction.Execute(image, mask)
+    finally:
+        sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(threads)
     found = sitk.GetArrayFromImage(correction.GetLogBiasFieldAsImage(image)).astype(np.float32)
     return found[:, :, None] if flat else found

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import shutil
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Executor, Future, wait
@@ -24,6 +25,8 @@ from unlesion.scans.entry import Entry
 from unlesion.scans.prints import prints_of
 from unlesion.wording import count
 
+_log = logging.getLogger("unlesion")
+
 # Called once a scan is done: (done, total).
 Progress = Callable[[int, int], None]
 
@@ -33,6 +36,8 @@ ARRAYS = ("images", "roi", "lesions", "positions", "slice_scan")
 
 # Scans handed to the executor ahead of being done; more would only hold memory.
 AHEAD = 64
+# Named where a worker died; more would tell nobody anything.
+SUSPECTS = 4
 
 
 def prepare_cohort(
@@ -92,14 +97,24 @@ def prepare_cohort(
         report(done, len(cohort))
     bad = {failure.key for failure in failures}
     kept = [(entry, mark) for entry, mark in zip(cohort, marks, strict=True) if entry.key not in bad]
-    if not kept:
-        words = f"{cohort.name}: no scan could be prepared; the first: {failures[0].message}"
-        raise UnlesionError(words) if any(failure.ours for failure in failures) else BadInput(words)
     order = {entry.key: number for number, entry in enumerate(cohort)}
     failures.sort(key=lambda failure: order[failure.key])
+    if not kept:
+        raise _none(cohort, failures)
     _gather(out, cohort.name, recipe, kept, old, known)
     shutil.rmtree(out / PARTS, ignore_errors=True)
     return PreparedStore.open(out), failures
+
+
+def _none(cohort: Cohort, failures: list[Failure]) -> UnlesionError:
+    """The error where every scan failed; a failure of ours goes before bad input, and its traceback into the log."""
+    ours = [failure for failure in failures if failure.ours]
+    words = f"{cohort.name}: no scan could be prepared; the first: {(ours or failures)[0].message}"
+    if not ours:
+        return BadInput(words)
+    if _log.handlers:
+        _log.error("%s: failure\n%s", ours[0].key, ours[0].trace.rstrip())
+    return UnlesionError(f"{words}; please report it with the log file")
 
 
 def _nobody(done: int, total: int) -> None:
@@ -125,18 +140,25 @@ def _work(tasks: Iterator[tuple[Entry, Recipe, Path]], executor: Executor | None
         for task in tasks:
             yield make_item(*task)
         return
-    running: set[Future[Failure | None]] = set()
+    running: dict[Future[Failure | None], str] = {}
+
+    def begin(number: int) -> None:
+        running.update((executor.submit(make_item, *task), task[0].key) for task in islice(tasks, number))
+
     try:
-        running.update(executor.submit(make_item, *task) for task in islice(tasks, AHEAD))
+        begin(AHEAD)
         while running:
-            finished, running = wait(running, return_when=FIRST_COMPLETED)
-            running.update(executor.submit(make_item, *task) for task in islice(tasks, len(finished)))
+            finished, _ = wait(running, return_when=FIRST_COMPLETED)
+            begin(len(finished))
             for future in finished:
                 yield future.result()
+                del running[future]
     except BrokenExecutor as error:
+        # The oldest were at work.
+        names = ", ".join(list(running.values())[:SUSPECTS])
         raise UnlesionError(
-            "a worker process died while preparing scans (out of memory?); run the same command again, "
-            "perhaps with fewer --jobs: what is done is kept"
+            f"a worker process died while preparing scans, likely at one of {names} (out of memory?); run the same command "
+            "again, perhaps with fewer --jobs: what is done is kept. If it dies there again, take that one out"
         ) from error
     finally:
         for future in running:

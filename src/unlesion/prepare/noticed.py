@@ -26,14 +26,22 @@ class Noticed:
             if _log.handlers:
                 _log.info("%s: %s", key, words)
 
-    def lines(self) -> list[str]:
-        """A line a kind, the most frequent first, with the first scan as its example."""
+    def lines(self, *, named: bool = False) -> list[str]:
+        """A line a kind, the most frequent first, with the words of its first scan.
+
+        Args:
+            named: say which scan that is. What is kept in runs and results, which are handed on, names nobody.
+        """
         kinds = sorted(self._kinds.values(), key=len, reverse=True)
-        return [_line(kind, self._scans) for kind in kinds]
+        return [self._line(kind, named=named) for kind in kinds]
 
-
-def _line(kind: list[tuple[str, str]], scans: int) -> str:
-    key, words = kind[0]
-    if len(kind) == 1:
-        return f"{key}: {words}"
-    return f"{len(kind)} of {count(scans, 'scan')}: {words} (that one is {key}; the log names all)"
+    def _line(self, kind: list[tuple[str, str]], *, named: bool) -> str:
+        key, words = kind[0]
+        line = f"{len(kind)} of {count(self._scans, 'scan')}: {words}"
+        if not named:
+            return line
+        return (
+            f"{line} ({key})"
+            if len(kind) == 1
+            else f"{line} (so {key}{'; the log names all' * bool(_log.handlers)})"
+        )

@@ -8,7 +8,7 @@ from typing import Any
 
 from unlesion.report.by_group import by_column
 from unlesion.report.curves import RATES, precision_recall, realised_rates, score_strips
-from unlesion.report.explain import INTERVALS, has_shared, metric_tables
+from unlesion.report.explain import INTERVALS, LESIONS_BY_SIZE, has_shared, metric_tables
 from unlesion.report.files import read_rows, real
 from unlesion.report.gallery import Gallery, Kind
 from unlesion.report.numbers import interval_of, look_up, number, percent, plain, value_of
@@ -165,7 +165,7 @@ def evaluation_files(folder: Path) -> dict[str, Any]:
 
 def _by_size(metrics: Mapping[str, Any]) -> list[dict[str, str]]:
     """A row for each size of lesions."""
-    found = look_up(metrics, "lesion.recall_by_size")
+    found = look_up(metrics, LESIONS_BY_SIZE)
     return [
         {
             "size": name,

@@ -112,6 +112,7 @@ GROUPS: tuple[tuple[str, tuple[Meaning, ...]], ...] = (
 
 # These have tables of their own.
 ELSEWHERE = ("shared", "n", "realised_fpr", "by")
+LESIONS_BY_SIZE = "lesion.recall_by_size"
 
 KNOWN = {meaning.place for _, meanings in GROUPS for meaning in meanings}
 
@@ -144,7 +145,7 @@ def metric_tables(metrics: Mapping[str, Any]) -> list[tuple[str, list[TableRow]]
     others = [
         place
         for place in leaves({k: v for k, v in metrics.items() if k not in ELSEWHERE})
-        if place not in KNOWN
+        if place not in KNOWN and not place.startswith(LESIONS_BY_SIZE)
     ]
     if others:
         tables.append(("Further", [_row(Meaning(place, place, ""), metrics, shared) for place in others]))

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from unlesion.errors import BadInput
 from unlesion.prepare import Intensity, Placement, PreparedStore
 from unlesion.prepare.resample import to_prepared
 from unlesion.report.page import Budget, Group, Strip, write_page
 from unlesion.report.tiles import contour_tile, data_uri, png, tile_size
 from unlesion.scans import Cohort, Entry
 from unlesion.wording import count
+
+_log = logging.getLogger("unlesion")
 
 # Scans of which something is to be said, and others, that the page shows at most.
 DOUBTFUL, OTHERS = 12, 12
@@ -27,7 +29,7 @@ HEIGHTS = (0.2, 0.4, 0.6, 0.8)
 def write_prepared_page(path: Path, store: PreparedStore, cohort: Cohort, noticed: Sequence[str]) -> Path:
     """Show scans on the prepared grid with the outline of the region of interest, those with warnings first.
 
-    Scans are read again, because a store keeps nothing of what lies outside the region.
+    Scans are read again, because the arrays of a store keep nothing of what lies outside the region: the page does.
 
     Args:
         path: the page.
@@ -81,8 +83,9 @@ def _group(
     for number in rows:
         try:
             strip = _strip(store, number, entries[store.scans[number]["key"]])
-        except BadInput:
-            # It could be read a moment ago.
+        except Exception as error:
+            # It could be prepared a moment ago; a picture that fails must not cost the others.
+            _log.info("%s: no picture: %s", store.scans[number]["key"], error)
             continue
         if not budget.take("".join(address for _, address in strip.tiles)):
             break
@@ -115,14 +118,15 @@ def _strip(store: PreparedStore, number: int, entry: Entry) -> Strip:
     everything = np.ones(scan.voxels.shape[1:], dtype=bool)
     images, _ = to_prepared(scan.voxels, everything, placement)
     intensity = Intensity(offset=tuple(row["offset"]), scale=tuple(row["scale"]))
-    # (S, C, H, W), as methods see them, but for what lies outside the region.
-    shown = intensity.apply(images.transpose(3, 0, 1, 2))
+    outside = intensity.apply(images.transpose(3, 0, 1, 2))[:, 0]
+    # Inside the region what methods see, to the pixel.
+    shown = np.where(roi, store.images[store.slices_of(number)][:, 0].astype(np.float32), outside)
     size = tile_size(roi.shape[1:], spacing=tuple(row["spacing"][:2]))
     places = sorted({int(height * len(roi)) for height in HEIGHTS}) if len(roi) > 1 else [0]
     tiles = [
         (
             f"slice {place + 1} of {len(roi)}" if len(roi) > 1 else "slice",
-            data_uri(png(contour_tile(shown[place, 0], size, found=roi[place]))),
+            data_uri(png(contour_tile(shown[place], size, found=roi[place]))),
         )
         for place in places
     ]

@@ -13,27 +13,17 @@ from unlesion.scans.manifest import Row, Table
 from unlesion.scans.series_rows import table_of_series
 from unlesion.wording import count
 
-# Words by which people name files of brain MRI after their contrast, and such by which they name masks.
-_CONTRASTS = frozenset(
-    [
-        "T1",
-        "T1W",
-        "T1N",
-        "T1C",
-        "T1CE",
-        "T1GD",
-        "MPRAGE",
-        "T2",
-        "T2W",
-        "T2F",
-        "FLAIR",
-        "PD",
-        "PDW",
-        "DWI",
-        "ADC",
-        "SWI",
-    ]
-)
+# Words by which people name files of brain MRI after their contrast, in the order in which they decide (a T2-FLAIR is a FLAIR),
+# and such by which they name masks.
+_CONTRASTS = {
+    "FLAIR": ("FLAIR", "T2F"),
+    "DWI": ("DWI", "ADC"),
+    "SWI": ("SWI",),
+    "T1CE": ("T1C", "T1CE", "T1GD"),
+    "T1": ("T1", "T1W", "T1N", "MPRAGE"),
+    "T2": ("T2", "T2W"),
+    "PD": ("PD", "PDW"),
+}
 _MASKS = frozenset({"MASK", "SEG", "SEGMENTATION", "ROI", "LESION", "LESIONS"})
 
 
@@ -100,7 +90,7 @@ def _named_apart(root: Path, paths: Sequence[str]) -> tuple[str, ...]:
     """What to say where names of files speak of several contrasts or of masks, of which a plain folder knows nothing."""
     words = [frozenset(re.split(r"[^A-Z0-9]+", without_ending(Path(path).name).upper())) for path in paths]
     notes = []
-    contrasts = Counter(found for own in words for found in own & _CONTRASTS)
+    contrasts = Counter(filter(None, map(_contrast, words)))
     if len(contrasts) > 1:
         names = ", ".join(f"{name} ({number})" for name, number in sorted(contrasts.items()))
         notes.append(
@@ -114,3 +104,8 @@ def _named_apart(root: Path, paths: Sequence[str]) -> tuple[str, ...]:
             "with a column mask_path"
         )
     return tuple(notes)
+
+
+def _contrast(words: frozenset[str]) -> str:
+    """The contrast that the words of a name speak of; "" where of none."""
+    return next((name for name, said in _CONTRASTS.items() if words & set(said)), "")

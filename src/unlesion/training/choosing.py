@@ -59,7 +59,7 @@ def taken_for_healthy(cohort: Cohort) -> str:
     if not silent:
         return ""
     return (
-        f"{cohort.name}: DICOM does not say who is healthy, so {count(silent, 'series', 'series')} are taken for healthy and learnt from; "
+        f"{cohort.name}: DICOM does not say who is healthy, so {count(silent, 'series', 'series')} are taken for healthy; "
         "sort the others out by --where, or give a manifest with a column label"
     )
 

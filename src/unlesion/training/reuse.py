@@ -67,6 +67,12 @@ def learnt_by(
     if other is not None:
         raise OtherTraining(f"--weights {run}: learnt with another {other}; train anew, without --weights")
     known = Detector.load(run)
+    version = read_json(run / "detector.json")["method"]["version"]
+    if version != identity["method_version"]:
+        raise OtherTraining(
+            f"--weights {run}: learnt by version {version} of {identity['method']}, this is version {identity['method_version']}; "
+            "train anew, without --weights"
+        )
     # A cohort is told by its table and pieces of its files; what lies between them may have changed.
     before, now = recorded_prints(known.record, "learnt"), set(prints_of(healthy).values())
     if before and before != now:
@@ -112,7 +118,8 @@ def _differs(
 ) -> str | None:
     """The first thing that another training would have changed in the weights, in words; None: nothing."""
     for name, value in identity.items():
-        if name in ("scoring", "config"):
+        # The version of the method stands in the finished run, also of those that were begun before it was written down here.
+        if name in ("scoring", "config", "method_version"):
             continue
         if begun.get(name) != value:
             return f"{name} ({begun.get(name)!r}, now {value!r})"

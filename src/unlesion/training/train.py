@@ -24,6 +24,7 @@ from unlesion.errors import BadInput
 from unlesion.methods.base import InputSpec, Method
 from unlesion.methods.registry import BATCH, get_method, preset_settings
 from unlesion.modality import condition_name
+from unlesion.networks import contrast_maps
 from unlesion.networks.precision import in_bfloat16
 from unlesion.prepare import (
     Noticed,
@@ -165,9 +166,11 @@ def train(
         raise BadInput("training.clock=processor: a GPU computes by another clock; use wall, or --device cpu")
     identity = {
         "method": method,
+        "method_version": method_class.version,
         "preset": preset,
         "seed": seed,
         "recipe": the_recipe.digest,
+        **({"recontrast_version": contrast_maps.VERSION} if training.recontrast else {}),
         "config": config.model_dump(mode="json"),
         "training": training.model_dump(mode="json"),
         "cohort": cohort.digest,
@@ -242,7 +245,7 @@ def train(
     noticed = Noticed()
     for row in chosen_rows:
         noticed.add(store.scans[row]["key"], store.scans[row]["warnings"])
-    for line in noticed.lines():
+    for line in noticed.lines(named=True):
         warn(f"learnt from: {line}")
     record["warnings"] = [*cohort.warnings, *(f"learnt from: {line}" for line in noticed.lines())]
     record["met"] = met_by(healthy, held_out)
@@ -283,13 +286,16 @@ def train(
                 noticed=held_back,
             )
         )
-        for line in held_back.lines():
+        for line in held_back.lines(named=True):
             warn(f"calibrated on: {line}")
         # Apart: another calibration has its own.
         record["calibration_warnings"] = [f"calibrated on: {line}" for line in held_back.lines()]
     else:
         warn("no healthy rows in split 'val': the run has no thresholds; use `unlesion calibrate`")
     record["left_out"] = left_out + len(unusable)
+    if unusable:
+        # Unlike those left out for their masks, other files or another machine may make them usable.
+        record |= {"failed": len(unusable), "failed_ours": unusable.ours}
     record["versions"] = {
         "unlesion": unlesion.__version__,
         "python": platform.python_version(),

@@ -30,7 +30,7 @@ MODALITIES = {
 """Suffixes of images to look at, and what their modality is called in manifests."""
 
 _LESION = re.compile(r"lesion|wmh|tumou?r", re.IGNORECASE)
-_BRAIN = re.compile(r"brain", re.IGNORECASE)
+_BRAIN = re.compile(r"brain(mask)?", re.IGNORECASE)
 _SUBJECT = re.compile(r"sub-[^_/]+")
 
 
@@ -124,7 +124,7 @@ def images_and_masks(root: Path) -> Found:
         of_what = f"{file.get('label')} {file.get('desc')}"
         if file.suffix in ("mask", "roi") and _LESION.search(of_what):
             lesions.append(file)
-        elif file.suffix == "mask" and _BRAIN.search(of_what):
+        elif file.suffix == "mask" and any(_BRAIN.fullmatch(file.get(name)) for name in ("label", "desc")):
             brains.append(file)
         elif file.suffix in MODALITIES and path.startswith("sub-"):
             images.append(file)

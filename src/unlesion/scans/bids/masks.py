@@ -10,6 +10,7 @@ import numpy as np
 
 from unlesion.scans.bids.files import BidsFile
 from unlesion.scans.checks import SAME_PLACE, SAME_PLACE_MM, corner_distance
+from unlesion.scans.reading import has_marks
 
 # Names for "the space of the image that it was drawn on".
 _OWN_SPACES = ("", "orig", "individual", "scanner", "native")
@@ -34,12 +35,18 @@ def masks_of(root: Path, images: Sequence[BidsFile], masks: Sequence[BidsFile]) 
 def brains_of(root: Path, images: Sequence[BidsFile], brains: Sequence[BidsFile]) -> dict[str, BidsFile]:
     """The brain mask of every image that has one on its own grid, by the image's path; of several the first by name.
 
-    One that lies elsewhere, as those of resampled derivatives do, is passed over: the brain is then estimated.
+    One that lies elsewhere, as those of resampled derivatives do, cannot be read or marks nothing is passed over: the brain is
+    then estimated.
     """
     found: dict[str, BidsFile] = {}
     for brain in brains:
         for image in images:
-            if _is_named_for(brain, image) and _same_grid(root / brain.path, root / image.path):
+            # One that cannot be read, or marks nothing, would cost the scan.
+            if (
+                _is_named_for(brain, image)
+                and _same_grid(root / brain.path, root / image.path)
+                and has_marks(root / brain.path)
+            ):
                 found.setdefault(image.path, brain)
     return found
 

@@ -67,19 +67,19 @@ def write_segmentation(
     if stack.affine is None:
         raise BadInput(f"{source}: its headers do not say where its images lie; a DICOM SEG has to")
     images, pixels = _images_and_pixels(source, stack, array_to_frames(grid.to_file(marked)), volume)
-    identity = [series.headers[0].series, mark, algorithm]
-    found = highdicom.seg.SegmentDescription(
-        segment_number=1,
-        segment_label=LABEL,
-        segmented_property_category=codes.SCT.MorphologicallyAbnormalStructure,
-        segmented_property_type=codes.SCT.Lesion,
-        algorithm_type=highdicom.seg.SegmentAlgorithmTypeValues.AUTOMATIC,
-        algorithm_identification=highdicom.AlgorithmIdentificationSequence(
-            name=algorithm, version=version, family=codes.DCM.ArtificialIntelligence
-        ),
-    )
+    identity = [series.headers[0].series, mark, algorithm, version]
     try:
         with warnings.catch_warnings(action="ignore"):
+            found = highdicom.seg.SegmentDescription(
+                segment_number=1,
+                segment_label=LABEL,
+                segmented_property_category=codes.SCT.MorphologicallyAbnormalStructure,
+                segmented_property_type=codes.SCT.Lesion,
+                algorithm_type=highdicom.seg.SegmentAlgorithmTypeValues.AUTOMATIC,
+                algorithm_identification=highdicom.AlgorithmIdentificationSequence(
+                    name=algorithm, version=version, family=codes.DCM.ArtificialIntelligence
+                ),
+            )
             segmentation = highdicom.seg.Segmentation(
                 source_images=images,
                 pixel_array=pixels.astype(np.uint8),
@@ -96,7 +96,7 @@ def write_segmentation(
                 content_description="Research use only; not a medical device",
                 series_description="unlesion: research use only",
             )
-    except (AttributeError, ValueError, TypeError, KeyError) as error:
+    except Exception as error:  # whatever the headers of a series make of it
         raise BadInput(f"{source}: no DICOM SEG can refer to it ({reason(error)})") from error
     with whole_file(path) as partial:
         segmentation.save_as(partial)
