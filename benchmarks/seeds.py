@@ -1,13 +1,16 @@
 """Does one method lead another in every seed? Paired differences of kept rows, a line a question and seed, then their mean.
 
     python benchmarks/seeds.py benchmarks/results/implants_oasis cddpm:ddpm cddpm-500:ddpm-500
+    python benchmarks/seeds.py benchmarks/results/oasis_inverted dal:ra-maps dal:vae --every
 
 A question names the labels of two rows, with a colon between them; the difference is first minus second, by each method's own
 scoring or, with `--scoring shared`, by one for all.
 Only rows of one test set are compared: of that on which most seeds have both. The line "mean" is over the seeds; its interval
 (95 %, bootstrap over subjects) draws the same subjects for all of them, so it tells how sure the mean is of the subjects, not
 what further seeds would give: for that, look at how far the seeds lie apart. Where the two rows of a seed learnt in
-different precisions, on different machines that is, both stand beside it.
+different precisions, on different machines that is, both stand beside it. Of several rows of a label and seed the newest version counts.
+
+With `--every` the seeds need not be the same: one line, the mean of all seeds of the first minus that of all of the second.
 
 For research use only; not a medical device.
 """
@@ -16,7 +19,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections import defaultdict
+from collections import Counter, defaultdict
 from pathlib import Path
 from typing import Any
 
@@ -62,10 +65,8 @@ def question(text: str) -> tuple[str, str]:
 def evaluations(folder: Path, first: str, second: str) -> dict[int, tuple[Path, Path]]:
     """By seed, what comparisons need of both rows, on the test set on which most seeds have both."""
     found: dict[Any, dict[int, dict[str, Path]]] = defaultdict(lambda: defaultdict(dict))
-    for path in sorted(folder.glob("*.json")):
-        row = read_json(path)
-        if row["method"] in (first, second) and path.with_suffix("").is_dir():
-            found[row["identity"]["test"]][row["seed"]][row["method"]] = path.with_suffix("")
+    for row, path in _rows(folder, first, second):
+        found[row["identity"]["test"]][row["seed"]][row["method"]] = path
     both = [
         {
             seed: (rows[first], rows[second])
@@ -78,6 +79,39 @@ def evaluations(folder: Path, first: str, second: str) -> dict[int, tuple[Path, 
     if not most:
         raise BadInput(f"{folder}: no seed with rows of both {first} and {second}")
     return most
+
+
+def _rows(folder: Path, *labels: str) -> list[tuple[dict[str, Any], Path]]:
+    """Rows of these labels with what comparisons need, older versions first."""
+    rows = [(read_json(path), path.with_suffix("")) for path in sorted(folder.glob("*.json"))]
+    kept = [(row, path) for row, path in rows if row["method"] in labels and path.is_dir()]
+    versions = ("method_version", "recontrasted", "scored")
+    return sorted(kept, key=lambda pair: [pair[0]["identity"].get(name, 1) for name in versions])
+
+
+def every(folder: Path, first: str, second: str, *, scoring: str = "native") -> str:
+    """The line of a question about all seeds of both, on the test set that most rows have."""
+    rows = _rows(folder, first, second)
+    tests = Counter(row["identity"]["test"] for row, _ in rows)
+    newest = {
+        (row["method"], row["seed"]): path
+        for row, path in rows
+        if row["identity"]["test"] == tests.most_common(1)[0][0]
+    }
+    ones, twos = ([path for (label, _), path in newest.items() if label == own] for own in (first, second))
+    if not ones or not twos:
+        raise BadInput(f"{folder}: no rows of both {first} and {second}")
+    cells = []
+    for metric in METRICS:
+        known: list[tuple[Pair, float]] = []
+        for one in ones:
+            for two in twos:
+                found = compare([two, one], scoring=scoring)[0].get(metric)
+                if found is not None and found.difference is not None:
+                    opened = [StoredEvaluation.open(path, scoring=scoring) for path in (two, one)]
+                    known.append((SCHEMES[metric](*opened), found.difference))
+        cells.append(_mean(known) if known else "–")
+    return "| " + " | ".join([f"`{first}` minus `{second}`", f"{len(ones)} and {len(twos)}", *cells]) + " |"
 
 
 def lines(folder: Path, first: str, second: str, *, scoring: str = "native") -> list[str]:
@@ -98,7 +132,7 @@ def lines(folder: Path, first: str, second: str, *, scoring: str = "native") -> 
             cells[name].append(_cell(found.difference, found.ci))
             known[metric].append((SCHEMES[metric](*opened), found.difference))
     if len(paths) > 1:
-        cells["mean"] = [_mean(known[metric]) for metric in METRICS]
+        cells["mean"] = [_mean(known[metric]) if len(known[metric]) > 1 else "–" for metric in METRICS]
     return [
         "| " + " | ".join([f"`{first}` minus `{second}`", name, *texts]) + " |"
         for name, texts in cells.items()
@@ -113,8 +147,6 @@ def _precisions(one: Path, two: Path) -> str:
 
 
 def _mean(known: list[tuple[Pair, float]]) -> str:
-    if len(known) < 2:
-        return "–"
     value = float(np.mean([difference for _, difference in known]))
     return _cell(value, MeanPair([pair for pair, _ in known]).interval(value, Bootstrap()))
 
@@ -129,12 +161,18 @@ def main(words: list[str] | None = None) -> None:
     parser.add_argument("folder", type=Path, metavar="RESULTS/COHORT")
     parser.add_argument("questions", nargs="+", metavar="FIRST:SECOND")
     parser.add_argument("--scoring", choices=("native", "shared"), default="native")
+    parser.add_argument("--every", action="store_true")
     given = parser.parse_args(words)
+    told = {"scoring": given.scoring}
     try:
         found = [
             line
             for text in given.questions
-            for line in lines(given.folder, *question(text), scoring=given.scoring)
+            for line in (
+                [every(given.folder, *question(text), **told)]
+                if given.every
+                else lines(given.folder, *question(text), **told)
+            )
         ]
     except BadInput as error:
         sys.exit(str(error))

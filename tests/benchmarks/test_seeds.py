@@ -10,7 +10,7 @@ import pytest
 from tests.benchmarks.scripts import script
 from tests.evaluation.scenes import written
 from unlesion.evaluation import compare
-from unlesion.files import write_json
+from unlesion.files import read_json, write_json
 
 seeds = script("seeds")
 
@@ -73,3 +73,28 @@ def test_one_seed_has_no_mean_and_what_is_not_there_is_named(folder: Path) -> No
         seeds.main([str(folder), "strong:nobody"])
     with pytest.raises(SystemExit, match="name two rows"):
         seeds.main([str(folder), "strong"])
+
+
+def test_every_seed_of_both_where_they_are_not_the_same(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The mean of two seeds minus the only one of the other; a single pair is what `compare` says of it."""
+    seeds.main([str(folder), "strong:alone", "alone:alone", "--every"])
+    mean, same = [line.strip("| ").split(" | ") for line in capsys.readouterr().out.splitlines()[2:]]
+    found = [
+        compare([folder / "alone-seed0-now", folder / f"strong-seed{seed}-now"])[0].get("voxel.ap").difference
+        for seed in (0, 1)
+    ]
+    assert mean[1] == "2 and 1" and mean[2].startswith(f"{np.mean(found):+.3f} [")
+    assert same[2] == "+0.000 [+0.000, +0.000]"
+
+
+def test_of_several_rows_of_a_seed_the_newest_version_counts(tmp_path: Path) -> None:
+    for version, test in ((3, "now"), (2, "nowadays")):
+        place = keep(tmp_path, "new", 0, test=test, contrast=float(version))
+        row = read_json(place.with_suffix(".json"))
+        row["identity"] = {"test": "now", "method_version": version}
+        write_json(place.with_suffix(".json"), row)
+    keep(tmp_path, "weak", 0, contrast=1.0)
+    ((one, _),) = seeds.evaluations(tmp_path, "new", "weak").values()
+    assert one.name == "new-seed0-now"
