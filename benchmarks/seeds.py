@@ -11,6 +11,8 @@ what further seeds would give: for that, look at how far the seeds lie apart. Wh
 different precisions, on different machines that is, both stand beside it. Of several rows of a label and seed the newest version counts.
 
 With `--every` the seeds need not be the same: one line, the mean of all seeds of the first minus that of all of the second.
+A label alone asks what it has itself, the mean over its seeds: voxel AP, with shared scoring, within scans; Dice at the
+threshold that 1 % of healthy voxels exceed, and how many really do.
 
 For research use only; not a medical device.
 """
@@ -32,6 +34,7 @@ from unlesion.evaluation.metric import Interval
 from unlesion.evaluation.paired import SCHEMES, Pair
 from unlesion.evaluation.stored import StoredEvaluation
 from unlesion.files import read_json
+from unlesion.report.numbers import value_of
 
 METRICS = {
     "voxel.ap": "voxel AP",
@@ -87,6 +90,26 @@ def _rows(folder: Path, *labels: str) -> list[tuple[dict[str, Any], Path]]:
     kept = [(row, path) for row, path in rows if row["method"] in labels and path.is_dir()]
     versions = ("method_version", "recontrasted", "scored")
     return sorted(kept, key=lambda pair: [pair[0]["identity"].get(name, 1) for name in versions])
+
+
+def own(folder: Path, label: str) -> str:
+    """The line of a label: what it has itself, the mean over its seeds."""
+    newest = {row["seed"]: row for row, _ in _rows(folder, label)}
+    if not newest:
+        raise BadInput(f"{folder}: no rows of {label}")
+    places = (
+        "voxel.ap",
+        "shared.voxel.ap",
+        "voxel.ap_scan",
+        "voxel.dice_at_fpr.fpr_001",
+        "realised_fpr.fpr_001",
+    )
+    found = [[value_of(row["metrics"], place) for row in newest.values()] for place in places]
+    means = [
+        "–" if any(value is None for value in values) else f"{np.mean(values):.{3 if place < 4 else 2}f}"
+        for place, values in enumerate(found)
+    ]
+    return f"| `{label}` | {len(newest)} | {', '.join(means[:3])}; {', '.join(means[3:])} |"
 
 
 def every(folder: Path, first: str, second: str, *, scoring: str = "native") -> str:
@@ -159,7 +182,7 @@ def main(words: list[str] | None = None) -> None:
     """See the top of this file."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("folder", type=Path, metavar="RESULTS/COHORT")
-    parser.add_argument("questions", nargs="+", metavar="FIRST:SECOND")
+    parser.add_argument("questions", nargs="+", metavar="FIRST:SECOND or LABEL")
     parser.add_argument("--scoring", choices=("native", "shared"), default="native")
     parser.add_argument("--every", action="store_true")
     given = parser.parse_args(words)
@@ -169,7 +192,9 @@ def main(words: list[str] | None = None) -> None:
             line
             for text in given.questions
             for line in (
-                [every(given.folder, *question(text), **told)]
+                [own(given.folder, text)]
+                if ":" not in text
+                else [every(given.folder, *question(text), **told)]
                 if given.every
                 else lines(given.folder, *question(text), **told)
             )

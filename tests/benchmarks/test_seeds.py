@@ -72,7 +72,7 @@ def test_one_seed_has_no_mean_and_what_is_not_there_is_named(folder: Path) -> No
     with pytest.raises(SystemExit, match="no seed with rows of both strong and nobody"):
         seeds.main([str(folder), "strong:nobody"])
     with pytest.raises(SystemExit, match="name two rows"):
-        seeds.main([str(folder), "strong"])
+        seeds.main([str(folder), "strong:"])
 
 
 def test_every_seed_of_both_where_they_are_not_the_same(
@@ -98,3 +98,15 @@ def test_of_several_rows_of_a_seed_the_newest_version_counts(tmp_path: Path) -> 
     keep(tmp_path, "weak", 0, contrast=1.0)
     ((one, _),) = seeds.evaluations(tmp_path, "new", "weak").values()
     assert one.name == "new-seed0-now"
+
+
+def test_a_label_alone_is_what_it_has_itself(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for seed, ap in ((0, 0.2), (1, 0.4)):
+        place = keep(tmp_path, "alone", seed, contrast=1.0)
+        row = read_json(place.with_suffix(".json"))
+        row["metrics"] = {"voxel": {"ap": {"value": ap}, "ap_scan": {"value": 2 * ap}}}
+        write_json(place.with_suffix(".json"), row)
+    seeds.main([str(tmp_path), "alone"])
+    assert capsys.readouterr().out.splitlines()[-1] == "| `alone` | 2 | 0.300, –, 0.600; –, – |"
+    with pytest.raises(SystemExit, match="no rows of nobody"):
+        seeds.main([str(tmp_path), "nobody"])

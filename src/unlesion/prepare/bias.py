@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
 from unlesion.prepare import foreground
+from unlesion.prepare.itk import one_thread
 
 # mm of the voxels on which the field is estimated: it is smooth, and voxels of 1 mm take a hundred times as long.
 COARSE_MM = 4.0
@@ -85,12 +86,7 @@ def _n4(
     correction = sitk.N4BiasFieldCorrectionImageFilter()
     correction.SetMaximumNumberOfIterations(list(ITERATIONS))
     correction.SetNumberOfControlPoints([CONTROL_POINTS] * image.GetDimension())
-    # The order of sums over threads makes runs differ in the last digits, and filters inside this one ask the global setting.
-    threads = sitk.ProcessObject.GetGlobalDefaultNumberOfThreads()
-    sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(1)
-    try:
+    with one_thread():
         correction.Execute(image, mask)
-    finally:
-        sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(threads)
     found = sitk.GetArrayFromImage(correction.GetLogBiasFieldAsImage(image)).astype(np.float32)
     return found[:, :, None] if flat else found

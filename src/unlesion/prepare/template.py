@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from unlesion.prepare import foreground
+from unlesion.prepare.itk import one_thread
 from unlesion.prepare.roi import Region
 from unlesion.scans.scan import Scan
 
@@ -125,13 +126,8 @@ def _register(
     registration.SetSmoothingSigmasPerLevel([4.0, 0.0])
     registration.SmoothingSigmasAreSpecifiedInPhysicalUnitsOn()
     registration.SetInitialTransform(first, inPlace=True)
-    # The metric has threads of its own, and the order of their sums makes runs differ in the last digits.
-    threads = sitk.ProcessObject.GetGlobalDefaultNumberOfThreads()
-    sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(1)
-    try:
+    with one_thread():
         registration.Execute(fixed, moving_image)
-    finally:
-        sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(threads)
 
     linear = np.array(first.GetMatrix()).reshape(3, 3)
     offset = np.array(first.GetTranslation()) + middle - linear @ middle

@@ -45,8 +45,17 @@ def healthy_rows(cohort: Cohort, warn: Callable[[str], None]) -> tuple[Cohort, C
     return healthy, held_out
 
 
-def doubts_about(healthy: Cohort, method: type[Method], config: Any, given: Mapping[str, Any]) -> list[str]:
-    """What somebody should know before a training of `method` on these scans; `config` and `given` as below."""
+def doubts_before_training(
+    healthy: Cohort, method: type[Method], config: Any, given: Mapping[str, Any]
+) -> list[str]:
+    """What somebody should know before a training, a sentence each; none where all is well.
+
+    Args:
+        healthy: the scans to learn from.
+        method: which learns.
+        config: its settings.
+        given: settings of training that were named.
+    """
     said = [taken_for_healthy(healthy), mixed_modalities(healthy, config)]
     return [words for words in said if words] + without_effect(method, config, given)
 

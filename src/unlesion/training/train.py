@@ -41,7 +41,7 @@ from unlesion.seeds import seed_of
 from unlesion.settings import merged, nested, validated
 from unlesion.sweep import Failures, sweep
 from unlesion.training.budget import HOLD
-from unlesion.training.choosing import doubts_about, healthy_rows, recipe_for, slices_of
+from unlesion.training.choosing import doubts_before_training, healthy_rows, recipe_for, slices_of
 from unlesion.training.claiming import claim, hold_to, is_finished
 from unlesion.training.config import TrainingConfig
 from unlesion.training.history import History
@@ -137,7 +137,7 @@ def train(
     healthy, held_out = healthy_rows(cohort, warn)
     the_recipe = recipe_for(recipe, healthy, image_size, chosen.get("recipe", {}), store, tell, warn)
     config = validated(method_class.Config, merged(fixed, nested(chosen.get("method", {}))), what="method")
-    for doubt in doubts_about(healthy, method_class, config, chosen.get("training", {})):
+    for doubt in doubts_before_training(healthy, method_class, config, chosen.get("training", {})):
         warn(doubt)
     training = validated(
         TrainingConfig, {"batch": batch, **nested(chosen.get("training", {}))}, what="training"
