@@ -50,6 +50,8 @@ def test_evaluate_compare_and_maps_of_anybody(
     assert "voxel.ap" in said.out
     differences = re.findall(r"difference (\S+)", said.out)
     assert differences and set(differences) == {"+0.000"}
+    page = (tmp_path / "compare" / "report.html").read_text()
+    assert "report.html" in said.err and "The same scans" in page and "cannot be told apart" in page
     said = unlesion("compare", one, one, "--out", tmp_path / "quiet", "--quiet")
     assert (said.code, said.out) == (0, "")
     assert (tmp_path / "quiet" / "compare.json").exists()

@@ -20,7 +20,9 @@ def command(
     evaluations: Annotated[
         list[Path], typer.Argument(help="Two or more output folders of evaluate; of the same scans.")
     ],
-    out: Annotated[Path | None, typer.Option("--out", help="Folder for compare.json.")] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="Folder for compare.json, compare.csv and report.html.")
+    ] = None,
     scoring: Annotated[
         str, typer.Option("--scoring", help="native: a method's own maps; shared: plain |scan - healthy|.")
     ] = "native",
@@ -36,12 +38,14 @@ def command(
     from unlesion.evaluation import compare, write_comparison
 
     found = compare(evaluations, scoring=scoring, by=by)
-    if out is not None:
-        Console(quiet=quiet, out=out)
+    console = Console(quiet=quiet, out=out)
     if not quiet:
         _show(found, grouped=by is not None)
     if out is not None:
-        write_comparison(found, out)
+        from unlesion.report import build_report
+
+        write_comparison(found, out, evaluations)
+        console.tell(f"look at {build_report(out)}")
 
 
 def _show(found: list[Comparison], *, grouped: bool) -> None:

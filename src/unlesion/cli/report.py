@@ -11,7 +11,7 @@ from unlesion.cli.options import Quiet
 
 
 def command(
-    folder: Annotated[Path, typer.Argument(help="Output of train, detect, evaluate, bench.")],
+    folder: Annotated[Path, typer.Argument(help="Output of train, detect, evaluate, compare, bench.")],
     quiet: Quiet = False,
 ) -> None:
     """Write report.html from the files in a folder."""

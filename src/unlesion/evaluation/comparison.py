@@ -129,8 +129,16 @@ def compare(
     return [_compared(one, two, resampling, rounds) for one, two in pairs]
 
 
-def write_comparison(comparisons: Sequence[Comparison], out: Path) -> None:
-    """Write `compare.json` and `compare.csv` into a folder."""
+def write_comparison(
+    comparisons: Sequence[Comparison], out: Path, evaluations: Sequence[Path | str] = ()
+) -> None:
+    """Write `compare.json` and `compare.csv` into a folder.
+
+    Args:
+        comparisons: what `compare` found.
+        out: the folder.
+        evaluations: what was compared; recorded, so that a page finds their pictures.
+    """
     import csv
 
     out = Path(out)
@@ -159,6 +167,10 @@ def write_comparison(comparisons: Sequence[Comparison], out: Path) -> None:
         out / "compare.json",
         {
             "notice": "For research use only; not a medical device.",
+            "evaluations": [
+                {"name": StoredEvaluation.open(Path(path), scoring="native").label, "folder": str(path)}
+                for path in evaluations
+            ],
             "comparisons": [pair.to_json() for pair in comparisons],
         },
     )

@@ -11,8 +11,8 @@ def build_report(folder: Path | str) -> Path:
     """Write `report.html` from the files in a folder.
 
     Args:
-        folder: output of `evaluate` (metrics.json), `detect` (scores.csv), `bench` (leaderboard.csv) or
-            `train` and `calibrate` (detector.json).
+        folder: output of `evaluate` (metrics.json), `detect` (scores.csv), `bench` (leaderboard.csv),
+            `compare` (compare.json), or `train` and `calibrate` (detector.json).
 
     Returns:
         The page.
@@ -30,6 +30,10 @@ def build_report(folder: Path | str) -> Path:
         from unlesion.report.bench_page import bench_files, write_bench_page
 
         return write_bench_page(page, **bench_files(folder))
+    if (folder / "compare.json").exists():
+        from unlesion.report.compare_page import compare_files, write_compare_page
+
+        return write_compare_page(page, **compare_files(folder))
     if (folder / "scores.csv").exists():
         from unlesion.report.detection_page import detection_files, write_detection_page
 
@@ -39,6 +43,6 @@ def build_report(folder: Path | str) -> Path:
 
         return write_run_page(page, **run_files(folder))
     raise BadInput(
-        f"{folder}: nothing to report on; give an output of train, calibrate, detect, evaluate or bench "
-        "(with detector.json, scores.csv, metrics.json or leaderboard.csv)"
+        f"{folder}: nothing to report on; give an output of train, calibrate, detect, evaluate, compare or bench "
+        "(with detector.json, scores.csv, metrics.json, compare.json or leaderboard.csv)"
     )
