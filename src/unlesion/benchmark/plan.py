@@ -175,7 +175,7 @@ def _cohorts(spec: CohortSpec, folder: Path) -> tuple[Cohort, Cohort]:
         test_path, test_root = _place(spec.test_path, spec.test_root, folder)
     elif spec.test_root is not None:
         raise BadInput(
-            f"cohort {spec.name}: test_root without test_path; name the public dataset that lies there"
+            f"cohort {spec.name}: test_root without test_path; name the manifest or public dataset that lies there"
         )
     test_where = spec.test_where
     if test_where is None:
@@ -193,11 +193,10 @@ def _cohorts(spec: CohortSpec, folder: Path) -> tuple[Cohort, Cohort]:
 
 
 def _place(text: str, root: str | None, folder: Path) -> tuple[Path, Path | None]:
-    """A manifest or folder; or the name of a public dataset and where that lies."""
-    if root is not None:
-        return Path(text), resolve(root, folder)
-    if is_dataset(text) and not resolve(text, folder).exists():
-        return Path(text), None
+    """A manifest or folder, and what the paths of a manifest are relative to; or the name of a public dataset and where that lies."""
+    place = None if root is None else resolve(root, folder)
+    if is_dataset(text) and not (root is None and resolve(text, folder).exists()):
+        return Path(text), place
     path = resolve(text, folder)
     if "${" in text and not path.exists():
         raise BadInput(f"{path}: no such file or folder; it was read from {text}: set that variable")
@@ -205,4 +204,4 @@ def _place(text: str, root: str | None, folder: Path) -> tuple[Path, Path | None
         raise BadInput(
             f"{path}: a prepared store; a benchmark prepares on its own, give the manifest or folder"
         )
-    return path, None
+    return path, place

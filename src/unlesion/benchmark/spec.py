@@ -46,10 +46,10 @@ class CohortSpec(_Part):
         name: how the leaderboard calls it.
         path: manifest or folder, or the name of a public dataset that lies in `root`; `${VARIABLE}` and `${VARIABLE:-default}` are filled in from the
             environment, other relative paths are relative to the spec file.
-        root: the folder of a public dataset, written like a path.
+        root: the folder of a public dataset, or what a manifest's paths are relative to; written like a path.
         where: conditions on the rows that are learnt from.
         test_path: what is tested on, by default `path` in `root`.
-        test_root: the folder of a public dataset that `test_path` names.
+        test_root: the same for `test_path`.
         test_where: conditions on the rows that are tested on; by default the same, or none with a `test_path`.
         test_split: splits that are tested on, or "all": public datasets have none.
         channels: modalities that are joined.

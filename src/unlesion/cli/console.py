@@ -43,13 +43,16 @@ class Console:
 
     def tell(self, message: str) -> None:
         """Say something worth knowing."""
-        _log.info(message)
+        if _log.handlers:
+            _log.info(message)
         if not self.quiet:
             print(message, file=sys.stderr, flush=True)
 
     def warn(self, message: str) -> None:
         """Say that something is wrong but the rest goes on; `--quiet` does not hide it."""
-        _log.warning(message)
+        # Without a handler logging would print it, too.
+        if _log.handlers:
+            _log.warning(message)
         print(f"warning: {' '.join(message.split())}", file=sys.stderr, flush=True)
 
     def _open(self, out: Path) -> None:

@@ -30,7 +30,7 @@ Root = Annotated[
     typer.Option(
         "--root",
         metavar="FOLDER",
-        help="Where a public dataset lies, if COHORT is the name of one (such as ixi).",
+        help="What a manifest's paths are relative to, if not its own folder; or where a public dataset lies, if COHORT is the name of one (such as ixi).",
     ),
 ]
 Channels = Annotated[

@@ -52,7 +52,7 @@ def examine_cohort(
 
     Args:
         source: what to look at.
-        root: where it lies, if `source` is the name of a public dataset.
+        root: what a manifest's paths are relative to, or where a public dataset lies.
         where: conditions on columns, as everywhere.
         channels: modalities joined into one scan.
         volume: which volume of 4-D files.

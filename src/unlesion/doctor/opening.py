@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,8 +10,8 @@ from unlesion.doctor.finding import Finding
 from unlesion.errors import BadInput
 from unlesion.prepare import is_store, store_cohort
 from unlesion.scans import Cohort, Entry
-from unlesion.scans.manifest import Row, read_rows, reader_of
-from unlesion.scans.mask_labels import labelled_by_masks
+from unlesion.scans.cohort import is_manifest, table_of_manifest
+from unlesion.scans.manifest import Row, reader_of
 from unlesion.scans.selection import join_channels, rows_where
 
 
@@ -52,21 +52,26 @@ def open_leniently(
         cohort = Cohort.open(source, root=root, where=where, channels=channels, volume=volume)
     except BadInput as error:
         manifest = source / "manifest.csv" if source.is_dir() else source
-        if root is not None or manifest.suffix.lower() != ".csv" or not manifest.is_file():
+        if not is_manifest(manifest):
             raise
-        return _row_by_row(manifest, where, channels, volume, error)
+        return _row_by_row(manifest, root or manifest.parent, where, channels, volume, error)
     return Opened(entries=cohort.entries, findings=_notes(cohort.warnings))
 
 
 def _row_by_row(
-    manifest: Path, where: Sequence[str], channels: Sequence[str], volume: int | None, refused: BadInput
+    manifest: Path,
+    root: Path,
+    where: Sequence[str],
+    channels: Sequence[str],
+    volume: int | None,
+    refused: BadInput,
 ) -> Opened:
     # As for all other verbs, labels are those of masks where no column says them.
-    table = labelled_by_masks(manifest, *read_rows(manifest))
+    table = table_of_manifest(manifest, root)
     columns, rows = table.columns, table.rows
     selected = rows_where(rows, where, columns, str(manifest))
     bad: list[tuple[Row, str]] = []
-    entries = _openable(manifest, columns, rows, selected, volume, bad)
+    entries = _openable(reader_of(manifest, columns, rows, root=root, volume=volume), selected, bad)
     if not entries:
         raise refused
     findings = [*_notes(table.warnings)]
@@ -108,15 +113,9 @@ def _row_by_row(
 
 
 def _openable(
-    manifest: Path,
-    columns: Sequence[str],
-    rows: Sequence[Row],
-    selected: Sequence[Row],
-    volume: int | None,
-    bad: list[tuple[Row, str]],
+    entry_of: Callable[[Row], Entry], selected: Sequence[Row], bad: list[tuple[Row, str]]
 ) -> list[Entry]:
     """The entries of all rows that can be used; the others go into `bad`."""
-    entry_of = reader_of(manifest, columns, rows, volume=volume)
     entries = []
     for row in selected:
         try:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from unlesion.report.numbers import look_up
+from unlesion.scans.datasets import is_dataset
 
 
 def provenance_of(metrics: Mapping[str, Any], run: Mapping[str, Any]) -> list[tuple[str, str]]:
@@ -91,5 +92,6 @@ def repeat_evaluation(metrics: Mapping[str, Any], folder: Path) -> list[str]:
 
 def _source(otherwise: str, options: Any, name: Any) -> str:
     """What stands for a cohort in a command: the name of a public dataset; else a word, as a path is another elsewhere."""
-    # What was chosen of a cohort follows its name in brackets.
-    return str(name).partition(" (")[0] if name and "--root" in str(options or "").split() else otherwise
+    # What was chosen of a cohort follows its name in brackets. A manifest may have a root, too.
+    bare = str(name or "").partition(" (")[0]
+    return bare if is_dataset(bare) and "--root" in str(options or "").split() else otherwise

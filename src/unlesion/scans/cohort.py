@@ -20,7 +20,7 @@ from unlesion.scans.formats import ENDINGS, dicom, ending_of
 from unlesion.scans.manifest import Table, entries_of, read_rows
 from unlesion.scans.mask_labels import labelled_by_masks
 from unlesion.scans.selection import join_channels, rows_where
-from unlesion.scans.series_rows import table_of_series
+from unlesion.scans.series_rows import files_of_series, table_of_series
 from unlesion.scans.splits import check_splits, split_by_subject
 from unlesion.wording import count
 
@@ -61,8 +61,9 @@ class Cohort:
         folders `sub-*` as BIDS; of any other, every image and every DICOM series below it is a scan.
 
         Args:
-            source: the manifest, folder or image; with `root`, the name of a public dataset.
-            root: the folder in which a public dataset lies as its providers hand it out.
+            source: the manifest, folder or image; or, with `root`, the name of a public dataset.
+            root: with a manifest, the folder that its paths are relative to, if not its own; with the name of a public dataset,
+                the folder in which that lies as its providers hand it out.
             where: conditions "column=a,b" (a or b), all of which must hold.
             channels: modalities that are joined into one scan, in this order.
             volume: which volume of 4-D files, counted from 0.
@@ -71,20 +72,28 @@ class Cohort:
             BadInput: there is nothing that can be used; the message says what, where, and what to do.
         """
         source = Path(source)
+        is_public = False
         if root is None:
             table, path = _table(source)
+            home = path.parent
         else:
-            table, path = table_of_dataset(dataset_named(str(source)), Path(root)), Path(root) / MANIFEST
+            home, path = Path(root), source
+            is_public = not is_manifest(source)
+            table = (
+                table_of_dataset(dataset_named(str(source)), home)
+                if is_public
+                else table_of_manifest(path, home)
+            )
         selected = rows_where(table.rows, where, table.columns, str(source))
-        entries = entries_of(path, table.columns, table.rows, selected, volume=volume)
-        warnings = table.warnings + (_notes(source, path, entries) if root is None else ())
+        entries = entries_of(path, table.columns, table.rows, selected, root=home, volume=volume)
+        warnings = table.warnings + (() if is_public else _notes(source, path, entries))
         if channels:
             entries, left_out = join_channels(entries, channels, str(source))
             warnings += left_out
         _check_keys(entries, source)
         check_splits(entries, str(source))
         name = _name(source, where, channels)
-        return cls(root=path.parent, entries=tuple(entries), name=name, volume=volume, warnings=warnings)
+        return cls(root=home, entries=tuple(entries), name=name, volume=volume, warnings=warnings)
 
     def __len__(self) -> int:
         return len(self.entries)
@@ -151,6 +160,23 @@ class Cohort:
         return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16]
 
 
+def is_manifest(source: Path) -> bool:
+    """Whether it is a file that is named like a manifest."""
+    return source.suffix.lower() == ".csv" and source.is_file()
+
+
+def table_of_manifest(path: Path, root: Path) -> Table:
+    """The rows of a manifest whose paths are relative to `root`, with labels.
+
+    Raises:
+        BadInput: it cannot be used, or there is no such folder.
+    """
+    if not root.is_dir():
+        raise BadInput(f"--root {root}: no such folder; check the path")
+    columns, rows = read_rows(path, root)
+    return labelled_by_masks(path, columns, files_of_series(root, rows), root=root)
+
+
 def _table(source: Path) -> tuple[Table, Path]:
     """The rows of any kind of source, and the path of its (real or imagined) manifest."""
     try:
@@ -173,7 +199,7 @@ def _table(source: Path) -> tuple[Table, Path]:
         return table_of_folder(source), source / MANIFEST
     manifest = source / MANIFEST if is_folder else source
     if manifest.suffix.lower() == ".csv":
-        return labelled_by_masks(manifest, *read_rows(manifest)), manifest
+        return table_of_manifest(manifest, manifest.parent), manifest
     if dicom.is_dicom(source):
         table = table_of_series(source.parent, [source])
         if table.rows:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,21 +9,9 @@ from pathlib import Path
 from unlesion.errors import BadInput
 from unlesion.scans.formats import ENDINGS, dicom, ending_of, without_ending
 from unlesion.scans.manifest import Row, Table
-from unlesion.scans.series_rows import table_of_series
+from unlesion.scans.names import MASK_WORDS, contrast_in, words_of
+from unlesion.scans.series_rows import is_plain, table_of_series
 from unlesion.wording import count
-
-# Words by which people name files of brain MRI after their contrast, in the order in which they decide (a T2-FLAIR is a FLAIR),
-# and such by which they name masks.
-_CONTRASTS = {
-    "FLAIR": ("FLAIR", "T2F"),
-    "DWI": ("DWI", "ADC"),
-    "SWI": ("SWI",),
-    "T1CE": ("T1C", "T1CE", "T1GD"),
-    "T1": ("T1", "T1W", "T1N", "MPRAGE"),
-    "T2": ("T2", "T2W"),
-    "PD": ("PD", "PDW"),
-}
-_MASKS = frozenset({"MASK", "SEG", "SEGMENTATION", "ROI", "LESION", "LESIONS"})
 
 
 def table_of_folder(root: Path) -> Table:
@@ -43,8 +30,8 @@ def table_of_folder(root: Path) -> Table:
         raise BadInput(
             f"{root}: the folder cannot be read ({error.strerror}); check its permissions"
         ) from error
-    plain = [file.relative_to(root).as_posix() for file in files if _is_plain(file)]
-    series = table_of_series(root, [file for file in files if not _is_plain(file) and dicom.is_dicom(file)])
+    plain = [file.relative_to(root).as_posix() for file in files if is_plain(file)]
+    series = table_of_series(root, [file for file in files if not is_plain(file) and dicom.is_dicom(file)])
     rows = [row_of_image(path) for path in plain]
     columns: tuple[str, ...] = ("path", "subject")
     warnings = series.warnings
@@ -76,36 +63,25 @@ def row_of_image(path: str, number: int = 1) -> Row:
     return Row(number, {"path": path, "subject": first if slash else without_ending(path)})
 
 
-def _is_plain(file: Path) -> bool:
-    """Whether the ending says that it is an image, and no DICOM."""
-    ending = ending_of(file.name)
-    return bool(ending) and ending not in dicom.ENDINGS
-
-
 def _format(row: Row) -> str:
     return ending_of(row.get("path")).lstrip(".")
 
 
 def _named_apart(root: Path, paths: Sequence[str]) -> tuple[str, ...]:
     """What to say where names of files speak of several contrasts or of masks, of which a plain folder knows nothing."""
-    words = [frozenset(re.split(r"[^A-Z0-9]+", without_ending(Path(path).name).upper())) for path in paths]
+    words = [words_of(path) for path in paths]
     notes = []
-    contrasts = Counter(filter(None, map(_contrast, words)))
+    contrasts = Counter(filter(None, map(contrast_in, words)))
     if len(contrasts) > 1:
         names = ", ".join(f"{name} ({number})" for name, number in sorted(contrasts.items()))
         notes.append(
             f"{root}: by their names files are of several contrasts: {names}; a plain folder does not tell them apart and takes "
-            "all for one kind: give a manifest with a column modality"
+            "all for one kind: give a manifest with a column modality (`unlesion manifest` writes one)"
         )
-    masks = sum(bool(own & _MASKS) for own in words)
+    masks = sum(bool(own & MASK_WORDS) for own in words)
     if masks:
         notes.append(
             f"{root}: {count(masks, 'file')} named like masks; in a plain folder each is a scan of its own: give a manifest "
-            "with a column mask_path"
+            "with a column mask_path (`unlesion manifest` writes one)"
         )
     return tuple(notes)
-
-
-def _contrast(words: frozenset[str]) -> str:
-    """The contrast that the words of a name speak of; "" where of none."""
-    return next((name for name, said in _CONTRASTS.items() if words & set(said)), "")

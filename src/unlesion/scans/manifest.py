@@ -1,10 +1,11 @@
-"""A manifest: a CSV file with a row an image, paths relative to its folder."""
+"""A manifest: a CSV file with a row an image, paths of files in its folder."""
 
 from __future__ import annotations
 
 import csv
 import io
 import math
+import os
 import posixpath
 from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
@@ -20,6 +21,7 @@ from unlesion.scans.reading import parse_spacing
 from unlesion.wording import count
 
 LABELS = ("healthy", "anomalous")
+PATHS = ("path", "mask_path", "roi_path", "twin_path")
 
 
 @dataclass(frozen=True)
@@ -48,8 +50,12 @@ class Table:
     warnings: tuple[str, ...] = ()
 
 
-def read_rows(path: Path) -> tuple[tuple[str, ...], list[Row]]:
+def read_rows(path: Path, root: Path | None = None) -> tuple[tuple[str, ...], list[Row]]:
     """Read the columns and rows of a manifest as text.
+
+    Args:
+        path: the manifest.
+        root: what its paths are relative to; None: its folder.
 
     Raises:
         BadInput: not readable, no text in UTF-8, no CSV, no column `path`, or no row.
@@ -78,6 +84,9 @@ def read_rows(path: Path) -> tuple[tuple[str, ...], list[Row]]:
                 "put values that hold a comma in quotes"
             )
         values = {name: field.strip() for name, field in zip(columns, fields, strict=True) if name}
+        values.update(
+            {name: _relative(root or path.parent, values[name]) for name in PATHS if name in values}
+        )
         rows.append(Row(number, values))
     if not rows:
         raise BadInput(f"{path}: the manifest lists no images; add a row for each")
@@ -85,24 +94,37 @@ def read_rows(path: Path) -> tuple[tuple[str, ...], list[Row]]:
 
 
 def entries_of(
-    path: Path, columns: Sequence[str], rows: Sequence[Row], selected: Sequence[Row], *, volume: int | None
+    path: Path,
+    columns: Sequence[str],
+    rows: Sequence[Row],
+    selected: Sequence[Row],
+    *,
+    root: Path,
+    volume: int | None,
 ) -> list[Entry]:
     """Turn the selected rows of a manifest into entries, one a row.
 
     All rows are needed, so that keys and subjects do not depend on what is selected.
 
+    Args:
+        path: the manifest.
+        columns: its columns.
+        rows: all of them.
+        selected: those that become entries.
+        root: the folder that paths are relative to.
+        volume: which volume of 4-D files.
+
     Raises:
-        BadInput: a wrong value, or a path out of the manifest's folder; the message names the row.
+        BadInput: a wrong value, or a path out of the folder; the message names the row.
     """
-    entry_of = reader_of(path, columns, rows, volume=volume)
+    entry_of = reader_of(path, columns, rows, root=root, volume=volume)
     return [entry_of(row) for row in selected]
 
 
 def reader_of(
-    path: Path, columns: Sequence[str], rows: Sequence[Row], *, volume: int | None
+    path: Path, columns: Sequence[str], rows: Sequence[Row], *, root: Path, volume: int | None
 ) -> Callable[[Row], Entry]:
     """What turns a row into an entry; it raises `BadInput` as `entries_of` does."""
-    root = path.parent
     crowded = _crowded_keys(rows)
     shared = _subjects_in_several_sources(rows)
 
@@ -176,7 +198,7 @@ def _table(path: Path) -> list[list[str]]:
 
 
 def inside(path: Path, row: Row, column: str) -> str | None:
-    """A path of a row relative to the manifest's folder; None where the cell is empty.
+    """A path of a row relative to the folder that paths are relative to; None where the cell is empty.
 
     Symbolic links inside the folder may lead out of it (that is how data managers store large files); the
     text of the path may not.
@@ -187,12 +209,23 @@ def inside(path: Path, row: Row, column: str) -> str | None:
     clean = posixpath.normpath(text)
     if clean.startswith(("/", "..")) and (clean[0] == "/" or PurePosixPath(clean).parts[0] == ".."):
         raise BadInput(
-            f"{path}: row {row.number}, {column} {_short(text)!r} leads out of the manifest's folder; "
-            "write paths relative to the manifest, below it"
+            f"{path}: row {row.number}, {column} {_short(text)!r} leads out of the folder; "
+            "put the manifest into a folder above all images, or name such a folder with --root"
         )
     if clean == ".":
         raise BadInput(f"{path}: row {row.number}, {column} {_short(text)!r} names no file; name an image")
     return clean
+
+
+def _relative(root: Path, text: str) -> str:
+    """An absolute path below the folder as one relative to it, so that keys do not depend on where the folder lies."""
+    if not text.startswith("/"):
+        return text
+    clean = posixpath.normpath(text)
+    for base in (os.path.abspath(root), os.path.realpath(root)):
+        if clean.startswith(base.rstrip("/") + "/"):
+            return posixpath.relpath(clean, base)
+    return text
 
 
 def _position(path: Path, row: Row) -> float | None:

@@ -10,7 +10,7 @@ from unlesion.scans.reading import has_marks
 from unlesion.wording import count
 
 
-def labelled_by_masks(path: Path, columns: Sequence[str], rows: Sequence[Row]) -> Table:
+def labelled_by_masks(path: Path, columns: Sequence[str], rows: Sequence[Row], *, root: Path) -> Table:
     """The rows of a manifest; without a column `label` but with masks they get one.
 
     A row is anomalous if its own mask marks anything. A row without a mask is anomalous if a row of the same
@@ -20,9 +20,10 @@ def labelled_by_masks(path: Path, columns: Sequence[str], rows: Sequence[Row]) -
         path: the manifest.
         columns: its columns.
         rows: all of its rows, so that labels do not depend on what is selected.
+        root: the folder that paths are relative to.
 
     Raises:
-        BadInput: the path of a mask leads out of the manifest's folder.
+        BadInput: the path of a mask leads out of that folder.
     """
     if "label" in columns or not any(row.get("mask_path") for row in rows):
         return Table(columns=tuple(columns), rows=list(rows))
@@ -30,7 +31,7 @@ def labelled_by_masks(path: Path, columns: Sequence[str], rows: Sequence[Row]) -
     # Channels share a mask: each is opened once. One that cannot be read may mark anything.
     asked = [(mask, mask_values(path, row)) for mask, row in zip(masks, rows, strict=True)]
     marked: dict[tuple[str | None, tuple[float, ...]], bool] = {
-        (mask, values): has_marks(path.parent / mask, values) is not False
+        (mask, values): has_marks(root / mask, values) is not False
         for mask, values in dict.fromkeys(asked)
         if mask is not None
     }

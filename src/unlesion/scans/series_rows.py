@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from unlesion.errors import BadInput
-from unlesion.scans.formats import dicom, without_ending
+from unlesion.scans.formats import dicom, ending_of, without_ending
 from unlesion.scans.manifest import Row, Table
 
 COLUMNS = (
@@ -52,6 +52,34 @@ def table_of_series(root: Path, files: Sequence[Path]) -> Table:
     rows = [_row(root, series, name) for series, name in zip(scans, _names(root, scans), strict=True)]
     warnings += _guesses(root, rows) + _taken_apart(root, scans)
     return Table(columns=COLUMNS, rows=rows, warnings=tuple(warnings))
+
+
+def files_of_series(root: Path, rows: Sequence[Row]) -> list[Row]:
+    """Rows of a manifest, with the files of those that name a DICOM series which shares its folder with others.
+
+    Such a series has no file or folder of its own that could be named; it goes by the name that `table_of_series` gives it,
+    and `unlesion manifest` writes.
+
+    Args:
+        root: the folder that paths are relative to.
+        rows: of the manifest.
+    """
+    asked = [
+        row
+        for row in rows
+        if (path := row.get("path")) and not ending_of(path) and not (root / path).exists()
+    ]
+    if not asked:
+        return list(rows)
+    files = [file for file in dicom.files_below(root) if not is_plain(file) and dicom.is_dicom(file)]
+    found = {row.get("path"): row.files for row in table_of_series(root, files).rows}
+    return [replace(row, files=row.files or found.get(row.get("path"), ())) for row in rows]
+
+
+def is_plain(file: Path) -> bool:
+    """Whether the ending says that it is an image, and no DICOM."""
+    ending = ending_of(file.name)
+    return bool(ending) and ending not in dicom.ENDINGS
 
 
 def _row(root: Path, series: dicom.Series, name: str) -> Row:

@@ -1,0 +1,31 @@
+"""Words in the names of files, by which people tell contrasts and masks apart."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection
+
+from unlesion.scans.formats import without_ending
+
+# Words by which people name files of brain MRI after their contrast, in the order in which they decide: a T2-FLAIR is a FLAIR.
+_CONTRASTS = {
+    "FLAIR": ("FLAIR", "T2F"),
+    "DWI": ("DWI", "ADC"),
+    "SWI": ("SWI",),
+    "T1CE": ("T1C", "T1CE", "T1GD"),
+    "T1": ("T1", "T1W", "T1N", "MPRAGE"),
+    "T2": ("T2", "T2W"),
+    "PD": ("PD", "PDW"),
+}
+MASK_WORDS = frozenset({"MASK", "SEG", "SEGMENTATION", "ROI", "LESION", "LESIONS"})
+
+
+def words_of(path: str) -> frozenset[str]:
+    """The words in a file's name, in capitals: "a/p01_flair.nii.gz" has P01 and FLAIR."""
+    name = without_ending(path.rpartition("/")[2])
+    return frozenset(re.split(r"[^A-Z0-9]+", name.upper())) - {""}
+
+
+def contrast_in(words: Collection[str]) -> str:
+    """The contrast that the words of a name speak of; "" where of none."""
+    return next((name for name, said in _CONTRASTS.items() if set(words) & set(said)), "")
