@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from unlesion.errors import BadInput
-from unlesion.files import read_json, whole_file, whole_folder, write_json, write_text
+from unlesion.files import read_json, whole_file, whole_folder, whole_set, write_json, write_text
 from unlesion.phantom.implant.files import link_or_copy
 
 
@@ -109,6 +109,42 @@ def test_a_folder_does_not_replace_a_file(tmp_path):
         pass
     assert (tmp_path / "x").read_text() == "mine"
     assert hidden(tmp_path) == []
+
+
+def test_a_set_replaces_the_old_one_whole_and_leaves_other_files(tmp_path):
+    names = ("a.csv", "b.npz", "last.json")
+    write_text(tmp_path / "b.npz", "old")
+    write_text(tmp_path / "last.json", "old")
+    write_text(tmp_path / "page.html", "another's")
+    with whole_set(tmp_path, names) as new:
+        (new / "a.csv").write_text("new")
+        (new / "last.json").write_text("new")
+        assert (tmp_path / "last.json").read_text() == "old"
+    there = {path.name: path.read_text() for path in tmp_path.iterdir()}
+    # What the new set lacks is not left over from the old one.
+    assert there == {"a.csv": "new", "last.json": "new", "page.html": "another's"}
+
+
+@pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt, BadInput])
+def test_a_set_that_fails_leaves_the_old_one(error, tmp_path):
+    write_text(tmp_path / "last.json", "old")
+    with pytest.raises(error), whole_set(tmp_path, ("a.csv", "last.json")) as new:
+        (new / "a.csv").write_text("half")
+        raise error("stop")
+    assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {"last.json": "old"}
+
+
+def test_a_set_that_cannot_be_moved_does_not_look_whole(tmp_path, monkeypatch):
+    write_text(tmp_path / "last.json", "old")
+
+    def full(old, new):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with pytest.raises(BadInput, match="No space"), whole_set(tmp_path, ("a.csv", "last.json")) as new:
+        (new / "a.csv").write_text("new")
+        (new / "last.json").write_text("new")
+        monkeypatch.setattr(os, "replace", full)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_json_round_trip_and_refusals(tmp_path):

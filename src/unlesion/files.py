@@ -7,7 +7,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -72,6 +72,39 @@ def whole_folder(path: Path) -> Iterator[Path]:
         raise cannot_write(path, error) from error
     finally:
         if partial is not None and partial.exists():
+            shutil.rmtree(partial, ignore_errors=True)
+
+
+@contextmanager
+def whole_set(folder: Path, names: Sequence[str]) -> Iterator[Path]:
+    """Yield a temporary folder; move the files that the block writes there into `folder`, all or none.
+
+    Files of an earlier set stay until all new ones are written, then those of `names` are replaced, or removed where the new set has
+    none. The last name says that the set is whole: it goes first and comes last, so that no reader meets files of two sets.
+
+    Args:
+        folder: may hold other files, which stay.
+        names: of all files that a set may have.
+
+    Raises:
+        BadInput: the folder cannot be written, or the disk is full.
+    """
+    folder = Path(folder)
+    partial: Path | None = None
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        partial = Path(tempfile.mkdtemp(prefix=".part-", dir=folder))
+        yield partial
+        (folder / names[-1]).unlink(missing_ok=True)
+        for name in names:
+            if (partial / name).exists():
+                os.replace(partial / name, folder / name)
+            else:
+                (folder / name).unlink(missing_ok=True)
+    except OSError as error:
+        raise cannot_write(folder, error) from error
+    finally:
+        if partial is not None:
             shutil.rmtree(partial, ignore_errors=True)
 
 

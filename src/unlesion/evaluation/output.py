@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from unlesion.archive import write_arrays
 from unlesion.evaluation.metric import Metric
-from unlesion.files import whole_file, write_json
+from unlesion.files import whole_set, write_json
 
 METRICS, SCANS, CURVES = "metrics.json", "scans.csv", "curves.json"
 HISTOGRAMS, KINDS = "histograms.npz", "groups.npz"
@@ -27,22 +27,19 @@ def write_evaluation(
     arrays: Mapping[str, NDArray[Any]],
     kinds: Mapping[str, NDArray[Any]],
 ) -> None:
-    """Write an evaluation into a folder; `metrics.json` last, whose presence says that all is there."""
-    out = Path(out)
+    """Write an evaluation into a folder, instead of an earlier one, whole or not at all."""
     columns = list(dict.fromkeys(column for row in rows for column in row))
-    with whole_file(out / SCANS) as partial, partial.open("w", newline="", encoding="utf-8") as stream:
-        writer = csv.DictWriter(stream, columns, restval="")
-        writer.writeheader()
-        for row in rows:
-            writer.writerow({k: "" if v is None else v for k, v in row.items()})
-    for name, content in ((HISTOGRAMS, arrays), (KINDS, kinds)):
-        if content:
-            write_arrays(out / name, content, compressed=True)
-        else:
-            # Of an earlier evaluation into the same folder.
-            (out / name).unlink(missing_ok=True)
-    write_json(out / CURVES, plain(curves))
-    write_json(out / METRICS, plain(metrics))
+    with whole_set(Path(out), (SCANS, HISTOGRAMS, KINDS, CURVES, METRICS)) as new:
+        with (new / SCANS).open("w", newline="", encoding="utf-8") as stream:
+            writer = csv.DictWriter(stream, columns, restval="")
+            writer.writeheader()
+            for row in rows:
+                writer.writerow({k: "" if v is None else v for k, v in row.items()})
+        for name, content in ((HISTOGRAMS, arrays), (KINDS, kinds)):
+            if content:
+                write_arrays(new / name, content, compressed=True)
+        write_json(new / CURVES, plain(curves))
+        write_json(new / METRICS, plain(metrics))
 
 
 def plain(value: Any) -> Any:
