@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -8,10 +9,10 @@ from typing import Any
 import pytest
 
 from tests.report.scenes import case, gallery
-from tests.report.test_pages import EVIL, check
+from tests.report.test_pages import EVIL, Checker, check
 from unlesion.errors import BadInput
-from unlesion.report import Gallery, build_report
-from unlesion.report.compare_page import write_compare_page
+from unlesion.report import Gallery, GalleryCase, build_report
+from unlesion.report.compare_page import keep_pictures, write_compare_page
 
 
 def pair(
@@ -48,7 +49,7 @@ def pair(
 
 
 def test_one_pair_says_who_is_ahead_and_shows_the_scans_of_both(tmp_path: Path) -> None:
-    galleries = [("ae", gallery()), ("dae", gallery())]
+    galleries = [("$a$e", gallery()), ("dae", gallery())]
     page = check(write_compare_page(tmp_path / "p.html", comparisons=[pair()], galleries=galleries))
     assert (
         "In AP (voxels), dae is ahead of ae: dae minus ae is +0.100 [+0.020, +0.200] (14 subjects)."
@@ -86,36 +87,47 @@ def test_groups_stand_in_one_figure_a_metric_and_are_not_corrected(tmp_path: Pat
     assert page.seen.count("img") == 1
 
 
+def shown(folder: Path, *cases: GalleryCase, where: str = "gallery") -> Path:
+    Gallery(cases=cases, threshold=1.0).save(folder / where)
+    return folder
+
+
+def made(out: Path, *folders: Path) -> Checker:
+    """The page as the verb makes it, of evaluations whose names are those of their folders."""
+    keep_pictures([(folder.name, folder) for folder in folders], out)
+    (out / "compare.json").write_text(json.dumps({"comparisons": [pair()]}))
+    return check(build_report(out))
+
+
 def test_only_the_same_slices_stand_side_by_side(tmp_path: Path) -> None:
     one, two = case("a/b"), case("c/d")
     other = replace(one, image=one.image[:, ::-1].copy())
-    galleries = [
-        ("x", Gallery(cases=(one, two), threshold=1.0)),
-        ("x", Gallery(cases=(other, two), threshold=2.0)),
-    ]
-    page = check(write_compare_page(tmp_path / "p.html", comparisons=[pair()], galleries=galleries))
+    x, y = shown(tmp_path / "x", one, two), shown(tmp_path / "y", other, two)
+    page = made(tmp_path, x, y)
     assert page.seen.count("img") == 1 + 1 + 2 * 2
-    # Runs of one name are told apart.
-    assert "1: x" in page.text and "2: x" in page.text
-    none = [galleries[0], ("y", Gallery(cases=(other,), threshold=1.0))]
-    assert (
-        "The same scans"
-        not in check(write_compare_page(tmp_path / "p.html", comparisons=[pair()], galleries=none)).text
-    )
+    assert "may have been chosen for what was found" in page.text
+    # Pictures of before do not stay.
+    page = made(tmp_path, x, shown(tmp_path / "z", other))
+    assert "The same scans" not in page.text and list((tmp_path / "pictures").iterdir()) == []
 
 
-def test_report_makes_it_again_with_the_pictures_that_are_still_there(tmp_path: Path) -> None:
-    for name in ("ae", "dae"):
-        gallery().save(tmp_path / name / "same_scans")
-    words = {
-        "evaluations": [{"name": name, "folder": str(tmp_path / name)} for name in ("ae", "dae")],
-        "comparisons": [pair()],
-    }
-    place = tmp_path / "compare.json"
-    place.write_text(json.dumps(words))
-    assert "Chosen without looking at any map" in check(build_report(tmp_path)).text
-    (tmp_path / "dae" / "same_scans" / "gallery.json").write_text("{")
-    assert "The same scans" not in check(build_report(tmp_path)).text
-    place.write_text(json.dumps({"comparisons": [{"first": "ae"}]}))
-    with pytest.raises(BadInput, match="compare again"):
-        build_report(tmp_path)
+def test_a_healthy_scan_shown_for_its_false_alarms_has_no_lesions(tmp_path: Path) -> None:
+    alarm = replace(case("a/b", "false_alarm"), truth=None)
+    page = made(tmp_path, shown(tmp_path / "x", alarm), shown(tmp_path / "y", alarm))
+    assert "healthy" in page.text.split("scan, truth")[0].rpartition("threshold")[2]
+    assert "with lesions" not in page.text.split("scan, truth")[0].rpartition("The same scans")[2]
+
+
+def test_the_page_needs_nothing_but_its_folder(tmp_path: Path) -> None:
+    folders = [shown(tmp_path / name, case("a/b"), where="same_scans") for name in ("x", "y")]
+    out = tmp_path / "out"
+    assert "Chosen without looking at any map" in made(out, *folders).text
+    for folder in folders:
+        shutil.rmtree(folder)
+    assert "Chosen without looking at any map" in check(build_report(out)).text
+    (out / "pictures" / "names.json").write_text("{}")
+    assert "The same scans" not in check(build_report(out)).text
+    for damaged in ({"comparisons": [{"first": "ae"}]}, {}, {"comparisons": [pair(subjects=None)]}):
+        (out / "compare.json").write_text(json.dumps(damaged))
+        with pytest.raises(BadInput, match="compare again"):
+            build_report(out)

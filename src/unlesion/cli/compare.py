@@ -15,6 +15,9 @@ from unlesion.wording import count
 if TYPE_CHECKING:
     from unlesion.evaluation import Comparison, PairedDifference
 
+# By these the output of other verbs is known.
+OTHERS = ("metrics.json", "leaderboard.csv", "scores.csv", "detector.json", "training.json", "scans.json")
+
 
 def command(
     evaluations: Annotated[
@@ -35,17 +38,24 @@ def command(
     """Compare every pair of evaluations, subject by subject: second minus first."""
     if scoring not in ("native", "shared"):
         raise BadInput(f"--scoring {scoring}: choose native or shared")
-    from unlesion.evaluation import compare, write_comparison
+    from unlesion.evaluation import compare, names_of, write_comparison
 
     found = compare(evaluations, scoring=scoring, by=by)
+    taken = [] if out is None else [name for name in OTHERS if (out / name).exists()]
+    if taken:
+        raise BadInput(
+            f"--out {out}: holds another verb's output ({taken[0]}), whose page would be replaced; choose another"
+        )
     console = Console(quiet=quiet, out=out)
     if not quiet:
         _show(found, grouped=by is not None)
     if out is not None:
-        from unlesion.report import build_report
+        from unlesion.report.compare_page import compare_files, keep_pictures, write_compare_page
 
-        write_comparison(found, out, evaluations)
-        console.tell(f"look at {build_report(out)}")
+        write_comparison(found, out)
+        keep_pictures(list(zip(names_of(found), evaluations, strict=True)), out)
+        page = write_compare_page(out / "report.html", **compare_files(out))
+        console.tell(f"look at {page}")
 
 
 def _show(found: list[Comparison], *, grouped: bool) -> None:

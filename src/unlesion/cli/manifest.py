@@ -29,30 +29,35 @@ def command(
             f"--out {out}: is there already, maybe corrected by hand; choose another or --overwrite"
         )
     from unlesion.prepare import is_store
+    from unlesion.scans.cohort import MANIFEST
 
     if is_store(cohort):
         raise BadInput(
             f"{cohort}: a prepared store, which holds no files of scans; give what it was prepared from"
         )
+    if (cohort / MANIFEST).is_file():
+        raise BadInput(
+            f"{cohort}: holds a {MANIFEST}, through which it is read; correct that one, or move it away to have a new one written"
+        )
     console = Console(quiet=quiet)
     opened = open_cohort(cohort, root=root, where=where)
     for warning in opened.warnings:
-        # What a manifest would mend is being mended.
-        if "manifest" not in warning:
+        # What a manifest mends is being mended.
+        if "`unlesion manifest`" not in warning:
             console.warn(warning)
     from unlesion.scans.listing import write_manifest
+    from unlesion.scans.manifest import read_rows
 
     for said in write_manifest(opened, out):
         console.warn(f"{said}: look at it")
     lies_apart = out.parent.resolve() != opened.root.resolve()
-    written = open_cohort(out, root=opened.root if lies_apart else None)
-    anomalous = sum(entry.label == "anomalous" for entry in written)
+    _, rows = read_rows(out)
+    people = len({row.get("subject") for row in rows})
     again = (
         f"; its paths are relative to another folder, so give it with --root {opened.root}"
         if lies_apart
         else ""
     )
     console.tell(
-        f"{out}: {count(len(written), 'image')} of {count(len(written.subjects), 'subject')}, {anomalous} anomalous; "
-        f"correct it, and look with `unlesion doctor`{again}"
+        f"{out}: {count(len(rows), 'image')} of {count(people, 'subject')}; correct it, and look with `unlesion doctor`{again}"
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from unlesion.evaluation.bootstrap import Bootstrap
-from unlesion.evaluation.comparison import Comparison, PairedDifference, compare, write_comparison
+from unlesion.evaluation.comparison import Comparison, PairedDifference, compare, names_of, write_comparison
 from unlesion.evaluation.evaluator import Evaluation, Evaluator
 from unlesion.evaluation.fidelity import Units
 from unlesion.evaluation.maps_folder import (
@@ -30,6 +30,7 @@ __all__ = [
     "Units",
     "calibrate_maps",
     "compare",
+    "names_of",
     "read_maps_folder",
     "said_beside",
     "unknown_of_maps",

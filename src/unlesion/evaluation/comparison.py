@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -112,33 +112,44 @@ def compare(
         One comparison for each pair, in the order given, and group; differences are second - first.
 
     Raises:
-        BadInput: fewer than two, not evaluations, of differing cohorts, or without results by that column.
+        BadInput: fewer than two, not evaluations, of differing cohorts, or without results by that column or any group that all have.
     """
     if len(evaluations) < 2:
         raise BadInput("compare needs at least two evaluations; name the folders that `evaluate` wrote")
     stored = [StoredEvaluation.open(Path(path), scoring=scoring) for path in evaluations]
     for other in stored[1:]:
         _check_same_cohort(stored[0], other)
+    stored = [replace(one, called=name) for one, name in zip(stored, _names(stored), strict=True)]
     resampling = bootstrap or Bootstrap()
     pairs = list(combinations(stored, 2))
     if by is not None:
         groups = [group for group in stored[0].groups(by) if all(group in s.groups(by) for s in stored)]
+        if not groups:
+            raise BadInput(f"--by {by}: there is no group that all of the evaluations have")
         kinds = {group: [s.of_group(by, group) for s in stored] for group in groups}
         places = list(combinations(range(len(stored)), 2))
         pairs = [(kinds[group][i], kinds[group][j]) for i, j in places for group in groups]
     return [_compared(one, two, resampling, rounds) for one, two in pairs]
 
 
-def write_comparison(
-    comparisons: Sequence[Comparison], out: Path, evaluations: Sequence[Path | str] = ()
-) -> None:
-    """Write `compare.json` and `compare.csv` into a folder.
+def names_of(comparisons: Sequence[Comparison]) -> list[str]:
+    """What the evaluations are called, in the order in which they were given."""
+    return list(dict.fromkeys(name for pair in comparisons for name in (pair.first, pair.second)))
 
-    Args:
-        comparisons: what `compare` found.
-        out: the folder.
-        evaluations: what was compared; recorded, so that a page finds their pictures.
-    """
+
+def _names(stored: Sequence[StoredEvaluation]) -> list[str]:
+    """The names of evaluations; of those that share one, with their folders."""
+    labels = [one.label for one in stored]
+    names = [
+        label if labels.count(label) == 1 else f"{label} ({one.path.as_posix()})"
+        for one, label in zip(stored, labels, strict=True)
+    ]
+    # The same folder twice.
+    return [name if names.count(name) == 1 else f"{name} {n}" for n, name in enumerate(names, start=1)]
+
+
+def write_comparison(comparisons: Sequence[Comparison], out: Path) -> None:
+    """Write `compare.json` and `compare.csv` into a folder."""
     import csv
 
     out = Path(out)
@@ -167,10 +178,6 @@ def write_comparison(
         out / "compare.json",
         {
             "notice": "For research use only; not a medical device.",
-            "evaluations": [
-                {"name": StoredEvaluation.open(Path(path), scoring="native").label, "folder": str(path)}
-                for path in evaluations
-            ],
             "comparisons": [pair.to_json() for pair in comparisons],
         },
     )

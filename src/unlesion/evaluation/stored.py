@@ -40,6 +40,7 @@ class StoredEvaluation:
             evaluations from before it was kept.
         scoring: which one.
         group: (column, group) that all this is about; None: all scans.
+        called: how a comparison calls it, where its name is not its own; "" otherwise.
     """
 
     path: Path
@@ -52,6 +53,7 @@ class StoredEvaluation:
     twin: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
     scoring: str = "native"
     group: tuple[str, str] | None = None
+    called: str = ""
 
     @classmethod
     def open(cls, path: Path, *, scoring: str) -> StoredEvaluation:
@@ -120,8 +122,8 @@ class StoredEvaluation:
 
     @property
     def label(self) -> str:
-        """How tables call it: its name, or its folder's."""
-        return str(self.whole.get("name") or self.path.name)
+        """How tables call it: as it is called here, or else its name or its folder's."""
+        return self.called or str(self.whole.get("name") or self.path.name)
 
     @property
     def cohort(self) -> Mapping[str, Any]:

@@ -55,7 +55,11 @@ def pictures_of(methods: Sequence[tuple[str, Gallery | None]], budget: Budget) -
 
 
 def _finding(case: GalleryCase) -> str:
-    return "healthy" if case.kind == "healthy" else case.facts.get("finding") or "with lesions"
+    # A healthy scan may be shown for its false alarms.
+    is_marked = case.truth is not None and bool(case.truth.any())
+    if case.kind == "healthy" or (case.kind == "false_alarm" and not is_marked):
+        return "healthy"
+    return case.facts.get("finding") or "with lesions"
 
 
 def _truth(case: GalleryCase) -> str:

@@ -22,6 +22,9 @@ from unlesion.report.page import Budget, write_page
 from unlesion.report.words import p_short
 from unlesion.wording import count
 
+# In the output of `compare`: the cases that all evaluations show.
+PICTURES = "pictures"
+
 # Scans side by side that a page shows at most.
 MOST_SCANS = 6
 
@@ -54,7 +57,7 @@ def write_compare_page(
     Args:
         path: the HTML file.
         comparisons: as in `compare.json`.
-        galleries: names of the evaluations, and their cases; scans that all of them show are drawn.
+        galleries: names of the evaluations, and what they made of the same scans.
         picked: whether these cases were chosen by looking at maps.
     """
     scorings = list(dict.fromkeys(str(pair.get("scoring") or "native") for pair in comparisons))
@@ -69,13 +72,13 @@ def write_compare_page(
         figures=_figures(comparisons),
         tables=[_table(pair) for pair in comparisons],
         meanings=[(NAMES[name][0], NAMES[name][1]) for name in _metrics(comparisons) if name in NAMES],
-        pictures=_pictures(galleries),
+        pictures=pictures_of(galleries, Budget()) if galleries else None,
         picked=picked,
     )
 
 
 def compare_files(folder: Path) -> dict[str, Any]:
-    """What `write_compare_page` needs, as found in the output of `compare` and the evaluations that it names.
+    """What `write_compare_page` needs, as found in the output of `compare`.
 
     Raises:
         BadInput: `compare.json` is damaged.
@@ -83,27 +86,58 @@ def compare_files(folder: Path) -> dict[str, Any]:
     from unlesion.files import read_json
 
     place = folder / "compare.json"
-    words = read_json(place)
     try:
-        comparisons = [pair for pair in words["comparisons"] if isinstance(pair["differences"], dict)]
-        named = [(str(one["name"]), Path(one["folder"])) for one in words.get("evaluations", [])]
-    except (KeyError, TypeError) as error:
+        comparisons = [
+            {
+                **pair,
+                "first": str(pair["first"]),
+                "second": str(pair["second"]),
+                "subjects": int(pair["subjects"]),
+            }
+            for pair in read_json(place)["comparisons"]
+            if isinstance(pair["differences"], dict)
+        ]
+    except (KeyError, TypeError, ValueError) as error:
         raise BadInput(f"{place}: damaged ({error}); compare again") from error
     found: dict[str, Any] = {"comparisons": comparisons}
-    for shown in (SAME_SCANS, "gallery"):
-        if named and all((folder / shown / "gallery.json").exists() for _, folder in named):
-            # Damaged pictures cost the page nothing but themselves.
-            with suppress(BadInput):
-                galleries = [(name, Gallery.load(folder / shown)) for name, folder in named]
-                return {**found, "galleries": galleries, "picked": shown != SAME_SCANS}
+    if (folder / PICTURES / "names.json").exists():
+        # Damaged pictures cost the page nothing but themselves.
+        with suppress(BadInput, KeyError, TypeError):
+            words = read_json(folder / PICTURES / "names.json")
+            names = [str(name) for name in words["names"]]
+            shown = [(name, Gallery.load(folder / PICTURES / str(n))) for n, name in enumerate(names)]
+            found |= {"galleries": shown, "picked": bool(words["picked"])}
     return found
 
 
-def _pictures(galleries: Sequence[tuple[str, Gallery]]) -> dict[str, Any] | None:
-    """The same slices of the same scans through every evaluation; None where they have none in common."""
-    if not galleries:
-        return None
-    cases = [{case.key: case for case in gallery.cases} for _, gallery in galleries]
+def keep_pictures(named: Sequence[tuple[str, Path]], out: Path) -> None:
+    """Copy the cases that all evaluations show into the output of `compare`, so that its page needs nothing else.
+
+    Of evaluations of a benchmark that are the same scans; of others those of their pages, as far as they show the same slices.
+
+    Args:
+        named: what the evaluations are called, and their folders.
+        out: output of `compare`.
+    """
+    from unlesion.files import whole_folder, write_json
+
+    same: list[Gallery] = []
+    picked = False
+    for shown in (SAME_SCANS, "gallery"):
+        if not same and all((folder / shown / "gallery.json").exists() for _, folder in named):
+            with suppress(BadInput):
+                same = _alike([Gallery.load(folder / shown) for _, folder in named])
+                picked = shown != SAME_SCANS
+    with whole_folder(out / PICTURES) as new:
+        if same:
+            for number, gallery in enumerate(same):
+                gallery.save(new / str(number))
+            write_json(new / "names.json", {"names": [name for name, _ in named], "picked": picked})
+
+
+def _alike(galleries: Sequence[Gallery]) -> list[Gallery]:
+    """The galleries with no cases but those that all have; none if there are none."""
+    cases = [{case.key: case for case in gallery.cases} for gallery in galleries]
     keys = [
         key
         for key, case in cases[0].items()
@@ -111,15 +145,11 @@ def _pictures(galleries: Sequence[tuple[str, Gallery]]) -> dict[str, Any] | None
         if all(key in others and np.array_equal(others[key].image, case.image) for others in cases[1:])
     ][:MOST_SCANS]
     if not keys:
-        return None
-    names = [name for name, _ in galleries]
-    if len(set(names)) < len(names):
-        names = [f"{number}: {name}" for number, name in enumerate(names, start=1)]
-    same = [
-        (name, replace(gallery, cases=tuple(own[key] for key in keys)))
-        for name, own, (_, gallery) in zip(names, cases, galleries, strict=True)
+        return []
+    return [
+        replace(gallery, cases=tuple(own[key] for key in keys))
+        for gallery, own in zip(galleries, cases, strict=True)
     ]
-    return pictures_of(same, Budget())
 
 
 def _metrics(comparisons: Sequence[Mapping[str, Any]]) -> list[str]:

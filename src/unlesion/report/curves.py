@@ -215,7 +215,7 @@ def intervals(
             axes.text(reference, len(rows) - 0.45, f" {reference_label}", color=MUTED, va="bottom")
         axes.set_yticks(range(len(rows)), [literal(name) for name, _, _ in reversed(rows)])
         axes.tick_params(axis="y", labelcolor=INK)
-        axes.set(ylim=(-0.6, len(rows) - 0.2), xlabel=label)
+        axes.set(ylim=(-0.6, len(rows) - 0.2), xlabel=literal(label))
         axes.set_xlim(left=min(0.0, *axes.get_xlim()))
         axes.grid(visible=False, axis="y")
 

@@ -77,8 +77,9 @@ class Cohort:
             table, path = _table(source)
             home = path.parent
         else:
-            home, path = Path(root), source
-            is_public = not is_manifest(source)
+            home = Path(root)
+            path = source / MANIFEST if is_manifest(source / MANIFEST) else source
+            is_public = not is_manifest(path)
             table = (
                 table_of_dataset(dataset_named(str(source)), home)
                 if is_public
@@ -262,6 +263,8 @@ def _check_keys(entries: Sequence[Entry], source: Path) -> None:
 def _name(source: Path, where: Sequence[str], channels: Sequence[str]) -> str:
     path = source.parent if source.name.lower() == MANIFEST else source
     name = path.resolve().name
-    name = name[: -len(".csv")] if name.lower().endswith(".csv") else name
+    # A manifest of a public dataset is not the dataset.
+    is_file = name.lower().endswith(".csv") and not is_dataset(name[: -len(".csv")])
+    name = name[: -len(".csv")] if is_file else name
     chosen = [*where, *([f"channels={','.join(channels)}"] if channels else [])]
     return f"{name} ({'; '.join(chosen)})" if chosen else name

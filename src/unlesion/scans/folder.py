@@ -9,7 +9,7 @@ from pathlib import Path
 from unlesion.errors import BadInput
 from unlesion.scans.formats import ENDINGS, dicom, ending_of, without_ending
 from unlesion.scans.manifest import Row, Table
-from unlesion.scans.names import MASK_WORDS, contrast_in, words_of
+from unlesion.scans.names import contrast_in, is_named_like_mask, words_of
 from unlesion.scans.series_rows import is_plain, table_of_series
 from unlesion.wording import count
 
@@ -78,7 +78,7 @@ def _named_apart(root: Path, paths: Sequence[str]) -> tuple[str, ...]:
             f"{root}: by their names files are of several contrasts: {names}; a plain folder does not tell them apart and takes "
             "all for one kind: give a manifest with a column modality (`unlesion manifest` writes one)"
         )
-    masks = sum(bool(own & MASK_WORDS) for own in words)
+    masks = sum(is_named_like_mask(own) for own in words)
     if masks:
         notes.append(
             f"{root}: {count(masks, 'file')} named like masks; in a plain folder each is a scan of its own: give a manifest "

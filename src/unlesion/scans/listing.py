@@ -4,26 +4,29 @@ from __future__ import annotations
 
 import csv
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from unlesion.files import whole_file
 from unlesion.scans.cohort import Cohort
 from unlesion.scans.entry import Entry
-from unlesion.scans.names import MASK_WORDS, contrast_in, words_of
+from unlesion.scans.names import contrast_in, is_named_like_brain, is_named_like_mask, others_in, words_of
 from unlesion.scans.reading import has_marks
 from unlesion.wording import count
 
-# Always there, to be filled in, in this order; then what the cohort has besides.
-COLUMNS = ("path", "mask_path", "subject", "scan", "modality", "label", "pathology", "split")
+# Always there, to be filled in, in this order; then what the cohort has besides. No `label`, which would stand above masks that are
+# filled in later, unless the cohort has one.
+COLUMNS = ("path", "mask_path", "roi_path", "subject", "scan", "modality", "label", "pathology", "split")
+_ASKED = frozenset(COLUMNS) - {"label", "roi_path"}
 
 
 def write_manifest(cohort: Cohort, path: Path) -> list[str]:
     """Write the rows of a cohort as a manifest whose paths are relative to the cohort's folder.
 
-    Of a plain folder, which knows nothing but names, the modality is guessed from these, and a file named like a mask
-    becomes the mask of the image with the same name, or of all images of its folder if it is the only one in it; images with a
-    mask that marks anything are anomalous.
+    Where a cohort knows nothing but names (a plain folder), the modality is guessed from these, and files named like masks become
+    masks of images: of lesions, or of the brain where the name says so. Where one of lesions belongs to no image,
+    images without one get an empty label, which nothing reads before somebody fills it in.
 
     Args:
         cohort: what to write; not with joined channels.
@@ -35,67 +38,112 @@ def write_manifest(cohort: Cohort, path: Path) -> list[str]:
     Raises:
         BadInput: it cannot be written.
     """
-    rows = [_row(entry) for entry in cohort]
+    rows = [{**entry.columns, "split": entry.split or ""} for entry in cohort]
     said: list[str] = []
-    if all(set(entry.columns) <= {"path", "subject", "format"} for entry in cohort):
+    if not any("mask_path" in row or "label" in row for row in rows):
         rows, said = _guessed(cohort, rows)
-    columns = [*COLUMNS, *dict.fromkeys(name for row in rows for name in row if name and name not in COLUMNS)]
+    there = {name for row in rows for name in row if name}
+    columns = [name for name in COLUMNS if name in there | _ASKED]
+    columns += [
+        name for name in dict.fromkeys(name for row in rows for name in row) if name and name not in columns
+    ]
     with whole_file(path) as partial, partial.open("w", newline="", encoding="utf-8") as stream:
-        writer = csv.DictWriter(stream, columns, restval="")
+        writer = csv.DictWriter(stream, columns, restval="", extrasaction="ignore")
         writer.writeheader()
         writer.writerows(rows)
     return said
 
 
-def _row(entry: Entry) -> dict[str, str]:
-    # A subject of two sources has the source before its name; in a manifest the column says it.
-    return {**entry.columns, "label": entry.label, "split": entry.split or ""}
+@dataclass(frozen=True)
+class _File:
+    """A file with what its name says."""
+
+    path: str
+    folder: str
+    words: frozenset[str]
+
+    @property
+    def whose(self) -> frozenset[str]:
+        return others_in(self.words)
+
+    @property
+    def contrast(self) -> str:
+        return contrast_in(self.words)
+
+
+def _file(entry: Entry, root: Path) -> _File:
+    path = entry.columns["path"]
+    # A series may be named after the folder that holds it.
+    together = entry.paths[0] if len(entry.images) > 1 else (root / path).parent
+    folder = together.relative_to(root).as_posix()
+    return _File(path, "" if folder == "." else folder, words_of(path))
 
 
 def _guessed(cohort: Cohort, rows: Sequence[dict[str, str]]) -> tuple[list[dict[str, str]], list[str]]:
-    names = {row["path"]: words_of(row["path"]) for row in rows}
-    masks = {path for path, words in names.items() if words & MASK_WORDS}
-    images = [row for row in rows if row["path"] not in masks]
-    if not images:
+    files = {entry.columns["path"]: _file(entry, cohort.root) for entry in cohort}
+    # A DICOM series is named after its description, and is no mask.
+    series = {entry.columns["path"] for entry in cohort if entry.series}
+    masks = [file for path, file in files.items() if path not in series and is_named_like_mask(file.words)]
+    if len(masks) == len(rows):
         return list(rows), []
-    owners = _owners((row["path"] for row in images), masks)
-    kept, marked, named = [], 0, 0
-    for row in images:
-        path = row["path"]
-        mask, modality = owners.get(path, ""), contrast_in(names[path])
-        # A mask that cannot be read may mark anything.
-        is_marked = bool(mask) and has_marks(cohort.root / mask) is not False
-        marked += is_marked
-        named += bool(modality)
-        label = "anomalous" if is_marked else row["label"]
-        kept.append({**row, "mask_path": mask, "modality": modality, "label": label})
-    said = []
-    if named:
-        said.append(f"modality guessed from the names of {named} of {count(len(kept), 'image')}")
-    if masks:
-        left = len(masks - set(owners.values()))
+    brains = [file for file in masks if is_named_like_brain(file.words)]
+    lesions = [file for file in masks if file not in brains]
+    images = [file for file in files.values() if file not in masks]
+    of_lesions, of_brains = _owners(images, lesions), _owners(images, brains)
+    lost = [mask.path for mask in lesions if mask.path not in of_lesions.values()]
+    out, named = [], 0
+    for row in rows:
+        file = files[row["path"]]
+        if file in masks:
+            continue
+        guess = "" if row.get("modality") else file.contrast
+        named += bool(guess)
+        new = {**row, "modality": row.get("modality") or guess, "mask_path": of_lesions.get(file.path, "")}
+        if brains:
+            new["roi_path"] = of_brains.get(file.path, "")
+        if lost:
+            # A mask that cannot be read may mark anything.
+            is_marked = new["mask_path"] and has_marks(cohort.root / new["mask_path"]) is not False
+            new["label"] = "anomalous" if is_marked else ""
+        out.append(new)
+    said = [f"modality guessed from the names of {named} of {count(len(out), 'image')}"] if named else []
+    for what, found, owned in (("lesions", lesions, of_lesions), ("brains", brains, of_brains)):
+        if found:
+            said.append(
+                f"{count(len(found), 'file')} named like masks of {what}: given to {count(len(owned), 'image')}"
+            )
+    if lost:
         said.append(
-            f"{count(len(masks), 'file')} named like masks: given to {count(len(owners), 'image')}, of which {marked} are anomalous"
-            + (f"; of no image, left out: {left}" if left else "")
+            f"{count(len(lost), 'mask')} of no image that could be told by its name, the first {lost[0]}; enter them as mask_path. Images without "
+            "a mask have an empty label: nothing reads the manifest before it says healthy or anomalous, or has no such column"
         )
-    return kept, said
+    return out, said
 
 
-def _owners(images: Iterable[str], masks: Iterable[str]) -> dict[str, str]:
-    """The mask of an image: of the same name but for the word "mask", or else the only one in its folder."""
-    in_folder: defaultdict[str, list[str]] = defaultdict(list)
-    for mask in sorted(masks):
-        in_folder[_folder(mask)].append(mask)
+def _owners(images: Collection[_File], masks: Collection[_File]) -> dict[str, str]:
+    """The mask of an image, by paths: the one whose name speaks of the same, in its folder or else in another."""
     found = {}
+    elsewhere: defaultdict[str, list[_File]] = defaultdict(list)
     for image in images:
-        there = in_folder[_folder(image)]
-        alike = [mask for mask in there if words_of(mask) - MASK_WORDS == words_of(image)]
-        # At the top of a cohort all people lie in one folder.
-        own = alike if alike or not _folder(image) else there
-        if len(own) == 1:
-            found[image] = own[0]
+        # One of another contrast may lie on another grid.
+        fitting = [mask for mask in masks if mask.contrast in ("", image.contrast)]
+        near = [mask for mask in fitting if mask.folder == image.folder]
+        alike = [mask for mask in near if mask.whose == image.whose]
+        if not alike and image.folder:
+            # "seg" in the folder of a patient; at the top all patients lie together.
+            alike = [mask for mask in near if not mask.whose]
+        if mask := _only(alike, image.contrast):
+            found[image.path] = mask.path
+        elif image.whose and (mask := _only([m for m in fitting if m.whose == image.whose], image.contrast)):
+            elsewhere[mask.path].append(image)
+    for path, of in elsewhere.items():
+        # Where patients have a folder each, the same names come in all of them.
+        if len({image.folder for image in of}) == 1:
+            found.update({image.path: path for image in of})
     return found
 
 
-def _folder(path: str) -> str:
-    return path.rpartition("/")[0]
+def _only(masks: Sequence[_File], contrast: str) -> _File | None:
+    """The one mask there is, or the one of that contrast."""
+    chosen = [mask for mask in masks if mask.contrast == contrast] or masks
+    return chosen[0] if len(chosen) == 1 else None

@@ -210,7 +210,8 @@ def inside(path: Path, row: Row, column: str) -> str | None:
     if clean.startswith(("/", "..")) and (clean[0] == "/" or PurePosixPath(clean).parts[0] == ".."):
         raise BadInput(
             f"{path}: row {row.number}, {column} {_short(text)!r} leads out of the folder; "
-            "put the manifest into a folder above all images, or name such a folder with --root"
+            "put the manifest into a folder above all images"
+            + (", or name such a folder with --root" if clean[0] == "/" else "")
         )
     if clean == ".":
         raise BadInput(f"{path}: row {row.number}, {column} {_short(text)!r} names no file; name an image")

@@ -10,14 +10,18 @@ from unlesion.scans.formats import without_ending
 # Words by which people name files of brain MRI after their contrast, in the order in which they decide: a T2-FLAIR is a FLAIR.
 _CONTRASTS = {
     "FLAIR": ("FLAIR", "T2F"),
-    "DWI": ("DWI", "ADC"),
+    "DWI": ("DWI",),
+    "ADC": ("ADC",),
     "SWI": ("SWI",),
     "T1CE": ("T1C", "T1CE", "T1GD"),
     "T1": ("T1", "T1W", "T1N", "MPRAGE"),
     "T2": ("T2", "T2W"),
     "PD": ("PD", "PDW"),
 }
-MASK_WORDS = frozenset({"MASK", "SEG", "SEGMENTATION", "ROI", "LESION", "LESIONS"})
+_CONTRAST_WORDS = frozenset(word for words in _CONTRASTS.values() for word in words)
+_BRAIN_WORDS = frozenset({"BRAIN", "BRAINMASK", "BET", "SKULLSTRIP", "SKULLSTRIPPED"})
+# "roi" is said of lesions and of brains alike.
+_MASK_WORDS = frozenset({"MASK", "SEG", "SEGMENTATION", "ROI", "LESION", "LESIONS", "BRAINMASK"})
 
 
 def words_of(path: str) -> frozenset[str]:
@@ -29,3 +33,18 @@ def words_of(path: str) -> frozenset[str]:
 def contrast_in(words: Collection[str]) -> str:
     """The contrast that the words of a name speak of; "" where of none."""
     return next((name for name, said in _CONTRASTS.items() if set(words) & set(said)), "")
+
+
+def is_named_like_mask(words: Collection[str]) -> bool:
+    """Whether the words of a name speak of a mask."""
+    return bool(set(words) & _MASK_WORDS)
+
+
+def is_named_like_brain(words: Collection[str]) -> bool:
+    """Whether the words of a mask's name say that it is of the brain, not of lesions."""
+    return bool(set(words) & _BRAIN_WORDS)
+
+
+def others_in(words: Collection[str]) -> frozenset[str]:
+    """The words of a name that speak neither of a mask nor of a contrast: mostly, of whom it is."""
+    return frozenset(words) - _MASK_WORDS - _BRAIN_WORDS - _CONTRAST_WORDS

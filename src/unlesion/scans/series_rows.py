@@ -64,16 +64,27 @@ def files_of_series(root: Path, rows: Sequence[Row]) -> list[Row]:
         root: the folder that paths are relative to.
         rows: of the manifest.
     """
-    asked = [
-        row
-        for row in rows
-        if (path := row.get("path")) and not ending_of(path) and not (root / path).exists()
-    ]
-    if not asked:
+    asked = [row.get("path") for row in rows if not ending_of(row.get("path"))]
+    places = {_there(root, root / path) for path in asked if path and not (root / path).exists()}
+    # What lies below another place is found with that.
+    places = {place for place in places if not any(above in places for above in place.parents)}
+    found: dict[str, tuple[str, ...]] = {}
+    for place in places:
+        try:
+            files = [file for file in dicom.files_below(place) if not is_plain(file) and dicom.is_dicom(file)]
+        except OSError as error:
+            raise BadInput(
+                f"{error.filename or place}: cannot be read ({error.strerror}); check its permissions"
+            ) from error
+        found.update({row.get("path"): row.files for row in table_of_series(root, files).rows})
+    if not found:
         return list(rows)
-    files = [file for file in dicom.files_below(root) if not is_plain(file) and dicom.is_dicom(file)]
-    found = {row.get("path"): row.files for row in table_of_series(root, files).rows}
     return [replace(row, files=row.files or found.get(row.get("path"), ())) for row in rows]
+
+
+def _there(root: Path, path: Path) -> Path:
+    """The folder nearest above a path that is there; at most `root`."""
+    return next((place for place in path.parents if place == root or place.is_dir()), root)
 
 
 def is_plain(file: Path) -> bool:
@@ -110,9 +121,9 @@ def _names(root: Path, scans: Sequence[dicom.Series]) -> list[str]:
     for series, folder in zip(scans, folders, strict=True):
         if series.is_projection or (len(series.files) == 1 and (here[folder] > 1 or folder == "")):
             names.append(series.files[0].relative_to(root).as_posix())
-        elif here[folder] == 1 and folder:
+        elif here[folder] == 1 and folder and not any(other.startswith(folder + "/") for other in here):
             names.append(folder)
-        elif here[folder] == 1:
+        elif here[folder] == 1 and not folder:
             names.append(_word(root.resolve().name))
         else:
             names.append(posixpath.join(folder, _word(series.title)))

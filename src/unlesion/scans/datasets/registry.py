@@ -39,7 +39,7 @@ def dataset_named(name: str) -> Layout:
     """
     if not is_dataset(name):
         raise BadInput(
-            f"{name}: no public dataset that is known; with --root give one of {', '.join(dataset_names())}, or leave "
-            "--root out for a manifest or folder"
+            f"{name}: neither a manifest (.csv) that is there nor a public dataset that is known; with --root give either (datasets: "
+            f"{', '.join(dataset_names())}), or leave --root out for a folder"
         )
     return _LAYOUTS[name.lower()]
