@@ -11,6 +11,7 @@ import typer
 
 from unlesion import __version__
 from unlesion.cli import (
+    align,
     bench,
     calibrate,
     compare,
@@ -50,6 +51,7 @@ for verb in (
     methods,
     phantom,
     manifest,
+    align,
     prepare,
     train,
     calibrate,

@@ -91,7 +91,7 @@ def check_same_grid(grid: Grid, wanted: Grid, path: Path, *, what: str) -> None:
     if grid.shape != wanted.shape:
         raise BadInput(
             f"{path}: this {what} has {_size(grid)} voxels (rows x columns x slices) but its scan has "
-            f"{_size(wanted)}; resample it to the scan's grid"
+            f"{_size(wanted)}; {_mend(what)}"
         )
     if grid.family != "nifti":
         return
@@ -99,7 +99,7 @@ def check_same_grid(grid: Grid, wanted: Grid, path: Path, *, what: str) -> None:
     if apart > max(SAME_PLACE_MM, SAME_PLACE * min(wanted.spacing)):
         raise BadInput(
             f"{path}: this {what} lies up to {apart:.3g} mm away from its scan (same shape, other affine); "
-            "resample it to the scan's grid, or correct its header"
+            f"{_mend(what)}, or correct its header"
         )
 
 
@@ -121,6 +121,14 @@ def corner_distance(affine: NDArray[np.float64], other: NDArray[np.float64], sha
     corners = np.array([(r, c, s, 1) for r in ends[0] for c in ends[1] for s in ends[2]], dtype=float).T
     moved = (affine - other) @ corners
     return float(np.linalg.norm(moved[:3], axis=0).max())
+
+
+def _mend(what: str) -> str:
+    return (
+        "bring channels to one grid with `unlesion align`"
+        if what == "channel"
+        else "resample it to the scan's grid"
+    )
 
 
 def _size(grid: Grid) -> str:

@@ -1,0 +1,75 @@
+"""`unlesion align`: the channels of each session on one grid."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from unlesion.cli.console import Console
+from unlesion.cli.options import Jobs, Out, Quiet, Root, Volume, Where, open_cohort, split_words, workers
+from unlesion.errors import BadInput
+from unlesion.wording import count
+
+
+def command(
+    cohort: Annotated[Path, typer.Argument(help="Manifest, folder, or name of a public dataset.")],
+    channels: Annotated[
+        str,
+        typer.Option(
+            "--channels", metavar="T1,FLAIR", help="Modalities to bring together; on the grid of the first."
+        ),
+    ],
+    out: Out,
+    register: Annotated[
+        bool,
+        typer.Option("--register", help="Move each rigidly onto the first, rather than trust headers alone."),
+    ] = False,
+    root: Root = None,
+    where: Where = None,
+    volume: Volume = None,
+    jobs: Jobs = 0,
+    quiet: Quiet = False,
+) -> None:
+    """Write the channels of each session on one grid, for --channels; a second call goes on where the first stopped."""
+    from unlesion.prepare import is_store
+    from unlesion.prepare.sessions import write_sessions
+    from unlesion.report.aligned_page import write_aligned_page
+    from unlesion.sweep import Failures
+
+    if len(split_words(channels)) < 2:
+        raise BadInput(f"--channels {channels}: name two modalities or more")
+    if is_store(cohort):
+        raise BadInput(
+            f"{cohort}: a prepared store, whose scans lie on one grid; give what it was prepared from"
+        )
+    opened = open_cohort(cohort, root=root, where=where, channels=channels, volume=volume)
+    if any(
+        (out / name).exists() for name in ("detector.json", "metrics.json", "scores.csv", "leaderboard.csv")
+    ):
+        raise BadInput(f"--out {out}: holds another verb's output; choose another folder")
+    if opened.root.resolve() in (out.resolve(), *out.resolve().parents):
+        raise BadInput(
+            f"--out {out}: lies among the originals, whose cohort it would become part of; choose another"
+        )
+    console = Console(quiet=quiet, out=out)
+    for warning in opened.warnings:
+        console.warn(warning)
+    with workers(jobs) as executor, console.bars("align", len(opened)) as advance:
+        sessions, bad = write_sessions(
+            opened, out, register=register, executor=executor, done=lambda key: advance(note=key)
+        )
+    failures = Failures(console.warn)
+    failures.take_all(bad)
+    for session in sessions:
+        for warning in session.warnings:
+            console.warn(f"{session.key}: {warning}")
+    if sessions:
+        page = write_aligned_page(out / "report.html", sessions, registered=register)
+        console.tell(
+            f"{out / 'manifest.csv'}: {count(len(sessions), 'scan')}; look at {page}, then go on with `--channels {channels}`"
+        )
+    failures.settle(
+        f"{len(failures)} of {count(len(opened), 'scan')} could not be aligned (named above); the rest is in {out}"
+    )

@@ -1,0 +1,189 @@
+"""Sessions on one grid, as files and a manifest: in parallel, resumable, each whole or not at all."""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+import traceback
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Executor
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from unlesion.errors import BadInput, in_words
+from unlesion.files import read_json, whole_file, whole_set, write_json
+from unlesion.parallel import as_they_come
+from unlesion.prepare.item import Failure
+from unlesion.prepare.one_grid import Joined, on_one_grid
+from unlesion.scans import Cohort, Entry
+from unlesion.scans.formats import nifti
+
+# In the folder of each session.
+RECORD = "session.json"
+# Goes up when the same files would come out differently: older sessions are then done again.
+VERSION = 1
+# What a manifest says of files, and of the originals alone.
+_OF_FILES = frozenset(
+    {
+        "path",
+        "mask_path",
+        "roi_path",
+        "twin_path",
+        "spacing_mm",
+        "modality",
+        "series",
+        "description",
+        "format",
+    }
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Session:
+    """A scan whose channels lie on one grid now.
+
+    Attributes:
+        key: of the scan, and its folder below the output.
+        rows: of the manifest, one a channel.
+        warnings: what was noticed.
+    """
+
+    key: str
+    rows: tuple[Mapping[str, str], ...]
+    warnings: tuple[str, ...]
+
+
+def write_sessions(
+    cohort: Cohort,
+    out: Path,
+    *,
+    register: bool,
+    executor: Executor | None = None,
+    done: Callable[[str], None] = lambda key: None,
+) -> tuple[list[Session], list[Failure]]:
+    """Write every scan of a cohort with its channels on the grid of the first, and `manifest.csv`.
+
+    What is there already, made of the same files in the same way, is not made again.
+
+    Args:
+        cohort: with joined channels.
+        out: the folder; it gets one for each scan, with a file a channel, the mask and the roi.
+        register: whether channels are moved onto the first, or lie where their headers say.
+        executor: where it is done; None: in this process.
+        done: told the key of each scan.
+
+    Returns:
+        The sessions in the order of the cohort, and what could not be done.
+
+    Raises:
+        BadInput: `out` cannot be written.
+        UnlesionError: a worker process died.
+    """
+    work = partial(_write, out=Path(out), register=register)
+    found: dict[str, Session] = {}
+    failures = []
+    for made in as_they_come(work, list(cohort), executor=executor, doing="aligning scans"):
+        if isinstance(made, Failure):
+            failures.append(made)
+        else:
+            found[made.key] = made
+        done(made.key)
+    sessions = [found[entry.key] for entry in cohort if entry.key in found]
+    if sessions:
+        _write_manifest(out / "manifest.csv", [row for session in sessions for row in session.rows])
+    return sessions, failures
+
+
+def _write(entry: Entry, *, out: Path, register: bool) -> Session | Failure:
+    folder = out / entry.key
+    try:
+        state = _state(entry, register)
+        record = _known(folder / RECORD, state)
+        if record is None:
+            joined = on_one_grid(entry, register=register)
+            record = {
+                "notice": "For research use only; not a medical device.",
+                "state": state,
+                "warnings": list(joined.warnings),
+                "channels": [
+                    {
+                        "modality": name,
+                        "moved_mm": round(mm, 2),
+                        "turned_degrees": round(turn, 2),
+                        "seen": round(seen, 3),
+                    }
+                    for name, mm, turn, seen in zip(
+                        entry.modality, joined.moved_mm, joined.turned, joined.seen, strict=True
+                    )
+                ],
+            }
+            files = (*map(file_of, entry.modality), "mask", "roi")
+            # Not the whole folder: another scan may lie below it.
+            with whole_set(folder, [*(f"{name}.nii.gz" for name in files), RECORD]) as new:
+                _write_files(new, entry, joined)
+                write_json(new / RECORD, record)
+    except Exception as error:
+        ours = not isinstance(error, BadInput)
+        trace = traceback.format_exc() if ours else ""
+        return Failure(key=entry.key, message=in_words(entry.key, error), ours=ours, trace=trace)
+    return Session(key=entry.key, rows=tuple(_rows(entry)), warnings=tuple(record["warnings"]))
+
+
+def _write_files(folder: Path, entry: Entry, joined: Joined) -> None:
+    for name, voxels in zip(entry.modality, joined.voxels, strict=True):
+        nifti.write(folder / file_of(name), voxels, joined.grid, dtype=np.float32)
+    if joined.mask is not None:
+        # Labels are whole numbers, but for what a slope makes of them.
+        nifti.write(folder / "mask", joined.mask, joined.grid, dtype=np.float32)
+    if joined.roi is not None:
+        nifti.write(folder / "roi", (joined.roi > 0).astype(np.uint8), joined.grid, dtype=np.uint8)
+
+
+def file_of(modality: str) -> str:
+    """The name of a channel's file, without its ending."""
+    return re.sub(r"[^A-Za-z0-9.+]+", "-", modality).strip("-.") or "image"
+
+
+def _rows(entry: Entry) -> list[dict[str, str]]:
+    own = {name: value for name, value in entry.columns.items() if name and name not in _OF_FILES}
+    return [
+        {
+            "path": f"{entry.key}/{file_of(name)}.nii.gz",
+            "mask_path": f"{entry.key}/mask.nii.gz" if entry.mask_path else "",
+            "roi_path": f"{entry.key}/roi.nii.gz" if entry.roi_path else "",
+            **own,
+            "subject": entry.subject,
+            "scan": entry.scan_id,
+            "modality": name,
+        }
+        for name in entry.modality
+    ]
+
+
+def _state(entry: Entry, register: bool) -> list[Any]:
+    """Changes with the files that a session is made of, and with how it is made."""
+    files = [[path.name, (facts := path.stat()).st_size, facts.st_mtime_ns] for path in entry.files]
+    return [VERSION, register, list(entry.modality), entry.volume, files]
+
+
+def _known(record: Path, state: Sequence[Any]) -> dict[str, Any] | None:
+    """The record of a session that was made of the same; None if there is none."""
+    try:
+        found = read_json(record)
+    except BadInput:
+        return None
+    same = isinstance(found, dict) and found.get("state") == json.loads(json.dumps(state))
+    return found if same and isinstance(found.get("warnings"), list) else None
+
+
+def _write_manifest(path: Path, rows: Sequence[Mapping[str, str]]) -> None:
+    columns = list(dict.fromkeys(name for row in rows for name in row))
+    with whole_file(path) as partial_file, partial_file.open("w", newline="", encoding="utf-8") as stream:
+        writer = csv.DictWriter(stream, columns, restval="")
+        writer.writeheader()
+        writer.writerows(rows)

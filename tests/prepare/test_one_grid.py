@@ -1,0 +1,223 @@
+"""Channels of a session on one grid: headers alone, registration, files, the verb."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from tests.cli.conftest import Command, unlesion  # noqa: F401
+from tests.report.test_pages import check
+from unlesion.errors import BadInput
+from unlesion.prepare.one_grid import on_one_grid
+from unlesion.scans import Cohort, Entry
+
+FINE, FINE_SHAPE = np.diag([2.0, 2.0, 2.0, 1.0]), (40, 44, 36)
+# Another order of axes, other sizes, slices 5 mm apart.
+THICK, THICK_SHAPE = np.array([[0, 0, -5.0, 82], [1.5, 0, 0, 2], [0, 1.5, 0, 1], [0, 0, 0, 1]]), (56, 46, 16)
+
+
+def places(affine: NDArray[np.float64], shape: tuple[int, ...]) -> NDArray[np.float64]:
+    """(3, ...) world millimetres of all voxels."""
+    index = np.stack(np.meshgrid(*map(np.arange, shape), indexing="ij"))
+    return np.einsum("ab,b...->a...", affine[:3, :3], index) + affine[:3, 3].reshape(3, 1, 1, 1)
+
+
+def ramp(where: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Grey values that linear interpolation leaves exactly as they are."""
+    return 100 + 2.0 * where[0] - 1.0 * where[1] + 0.5 * where[2]
+
+
+def head(where: NDArray[np.float64]) -> NDArray[np.float64]:
+    """A lopsided head of blobs."""
+    out = np.zeros(where.shape[1:])
+    for centre, width, height in (
+        ((40, 44, 36), 18, 80),
+        ((28, 50, 40), 6, 70),
+        ((52, 36, 30), 5, -60),
+        ((42, 60, 24), 4, 90),
+        ((34, 30, 50), 5, 60),
+    ):
+        away = sum((where[axis] - centre[axis]) ** 2 for axis in range(3))
+        out += height * np.exp(-away / (2 * width**2))
+    return out
+
+
+def save(path: Path, values: NDArray[np.generic], affine: NDArray[np.float64]) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    nib.save(nib.Nifti1Image(np.asarray(values, dtype=np.float32), affine), path)
+    return path
+
+
+def session(folder: Path, **more: Path) -> Entry:
+    return Entry(
+        key="s", paths=(folder / "t1.nii.gz", folder / "fl.nii.gz"), modality=("T1", "FLAIR"), **more
+    )
+
+
+def canonical(values: NDArray[np.float64], affine: NDArray[np.float64], path: Path) -> NDArray[np.float32]:
+    from unlesion.scans import read_scan
+
+    return read_scan(save(path, values, affine)).voxels[0]
+
+
+def test_headers_alone_put_every_voxel_where_it_is(tmp_path: Path) -> None:
+    save(tmp_path / "t1.nii.gz", ramp(places(FINE, FINE_SHAPE)), FINE)
+    save(tmp_path / "fl.nii.gz", ramp(places(THICK, THICK_SHAPE)), THICK)
+    joined = on_one_grid(session(tmp_path), register=False)
+    first, second = joined.voxels
+    inside = ndimage.binary_erosion(second != 0, iterations=2)
+    assert inside.mean() > 0.5
+    np.testing.assert_allclose(second[inside], first[inside], atol=1e-2)
+    assert joined.moved_mm == joined.turned == (0.0, 0.0)
+    assert joined.seen[0] == 1.0 and 0.5 < joined.seen[1] < 1.0
+    assert any("of the field of T1" in warning for warning in joined.warnings) == (joined.seen[1] < 0.9)
+
+
+def test_a_mask_goes_with_the_channel_that_it_lies_on(tmp_path: Path) -> None:
+    save(tmp_path / "t1.nii.gz", head(places(FINE, FINE_SHAPE)), FINE)
+    where = places(THICK, THICK_SHAPE)
+    save(tmp_path / "fl.nii.gz", head(where), THICK)
+    lesion = 4.0 * (np.abs(where - np.array([40, 40, 36]).reshape(3, 1, 1, 1)).max(axis=0) < 8)
+    mask = save(tmp_path / "mask.nii.gz", lesion, THICK)
+    joined = on_one_grid(session(tmp_path, mask_path=mask), register=False)
+    assert joined.mask is not None and set(np.unique(joined.mask)) == {0.0, 4.0}
+    expected = np.abs(places(FINE, FINE_SHAPE) - np.array([40, 40, 36]).reshape(3, 1, 1, 1)).max(axis=0) < 8
+    found = canonical(expected, FINE, tmp_path / "x.nii.gz") > 0
+    overlap = 2 * (found & (joined.mask > 0)).sum() / (found.sum() + (joined.mask > 0).sum())
+    # Slices of 5 mm: the ends may be half of one off.
+    assert overlap > 0.75
+    other = save(tmp_path / "other.nii.gz", lesion[1:], THICK)
+    with pytest.raises(BadInput, match="none of the channels"):
+        on_one_grid(session(tmp_path, mask_path=other), register=False)
+
+
+def test_finer_detail_than_the_grid_holds_is_smoothed_away(tmp_path: Path) -> None:
+    save(tmp_path / "t1.nii.gz", ramp(places(FINE, FINE_SHAPE)), FINE)
+    fine = np.diag([0.5, 2.0, 2.0, 1.0])
+    stripes = 100.0 + 50.0 * (np.indices((160, 44, 36))[0] % 2)
+    save(tmp_path / "fl.nii.gz", stripes, fine)
+    second = on_one_grid(session(tmp_path), register=False).voxels[1]
+    middle = second[8:-8, 8:-8, 8:-8]
+    assert abs(float(middle.mean()) - 125) < 1 and float(middle.std()) < 2
+
+
+def test_a_turned_head_is_turned_back(tmp_path: Path) -> None:
+    angle = np.radians(6)
+    turn = np.array([[np.cos(angle), -np.sin(angle), 0], [np.sin(angle), np.cos(angle), 0], [0, 0, 1]])
+    middle = np.array([39.0, 43.0, 35.0])
+    shift = np.array([3.0, -2.0, 1.0])
+
+    def moved(where: NDArray[np.float64]) -> NDArray[np.float64]:
+        away = where - middle.reshape(3, 1, 1, 1)
+        return np.einsum("ab,b...->a...", turn, away) + (middle + shift).reshape(3, 1, 1, 1)
+
+    first = head(places(FINE, FINE_SHAPE))
+    save(tmp_path / "t1.nii.gz", first, FINE)
+    # Another contrast: dark where the other is bright.
+    save(tmp_path / "fl.nii.gz", 200 - head(moved(places(THICK, THICK_SHAPE))), THICK)
+    before = on_one_grid(session(tmp_path), register=False)
+    after = on_one_grid(session(tmp_path), register=True)
+    again = on_one_grid(session(tmp_path), register=True)
+
+    def likeness(joined: object) -> float:
+        one, two = joined.voxels  # type: ignore[attr-defined]
+        inside = (two > 0) & (one > 20)
+        return -float(np.corrcoef(one[inside], two[inside])[0, 1])
+
+    assert likeness(after) > 0.97 > likeness(before)
+    # Blobs say less of turns than folds do.
+    assert after.turned[1] == pytest.approx(6, abs=1.5) and 2 < after.moved_mm[1] < 6
+    np.testing.assert_array_equal(after.voxels[1], again.voxels[1])
+
+
+@pytest.mark.parametrize("register", [False, True])
+def test_what_cannot_be_brought_together_is_refused(tmp_path: Path, register: bool) -> None:
+    save(tmp_path / "t1.nii.gz", head(places(FINE, FINE_SHAPE)), FINE)
+    away = FINE.copy()
+    away[0, 3] = 5000
+    save(tmp_path / "fl.nii.gz", head(places(FINE, FINE_SHAPE)), away)
+    with pytest.raises(BadInput, match=r"fl\.nii\.gz"):
+        on_one_grid(session(tmp_path), register=register)
+    save(tmp_path / "fl.nii.gz", head(places(FINE, FINE_SHAPE))[:, :, 20:21], FINE)
+    with pytest.raises(BadInput, match="single slice"):
+        on_one_grid(session(tmp_path), register=register)
+    np.save(tmp_path / "fl.npy", head(places(FINE, FINE_SHAPE)))
+    entry = Entry(key="s", paths=(tmp_path / "t1.nii.gz", tmp_path / "fl.npy"), modality=("T1", "FLAIR"))
+    with pytest.raises(BadInput, match="nothing of where it lies"):
+        on_one_grid(entry, register=register)
+
+
+@pytest.fixture
+def clinic(tmp_path: Path) -> Path:
+    root = tmp_path / "clinic"
+    lines = ["path,mask_path,subject,scan,modality,site"]
+    for name in ("anna", "ben", "cleo"):
+        save(root / name / "t1.nii.gz", head(places(FINE, FINE_SHAPE)), FINE)
+        where = places(THICK, THICK_SHAPE)
+        save(root / name / "fl.nii.gz", head(where), THICK)
+        mask = ""
+        if name == "ben":
+            mask = "ben/mask.nii.gz"
+            save(root / mask, np.abs(where - 40).max(axis=0) < 6, THICK)
+        lines += [f"{name}/t1.nii.gz,,{name},1,T1,north", f"{name}/fl.nii.gz,{mask},{name},1,FLAIR,north"]
+    (root / "cleo" / "fl.nii.gz").write_bytes(b"broken")
+    (root / "manifest.csv").write_text("\n".join(lines) + "\n")
+    return root
+
+
+def test_the_verb(clinic: Path, tmp_path: Path, unlesion: Command) -> None:  # noqa: F811
+    out = tmp_path / "out"
+    refused = unlesion("detect", tmp_path, clinic, "--channels", "T1,FLAIR", "--out", tmp_path / "no")
+    assert refused.code == 2
+    words = ("align", clinic, "--channels", "T1,FLAIR", "--jobs", 1)
+    said = unlesion(*words, "--out", out)
+    assert said.code == 2 and "1 of 3 scans could not be aligned" in said.complaint
+    assert "cleo/fl.nii.gz" in said.err
+    page = check(out / "report.html")
+    assert "2 scans" in page.text and page.text.count("FLAIR") >= 4
+    with (out / "manifest.csv").open(newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    assert [row["path"] for row in rows] == [
+        f"{name}/t1/{modality}.nii.gz" for name in ("anna", "ben") for modality in ("T1", "FLAIR")
+    ]
+    anna, ben = Cohort.open(out, channels=["T1", "FLAIR"])
+    assert (anna.subject, anna.label, ben.label, ben.columns["site"]) == (
+        "anna",
+        "healthy",
+        "anomalous",
+        "north",
+    )
+    scan = ben.read()
+    assert scan.voxels.shape[0] == 2 and scan.lesions is not None and scan.lesions.any()
+    # What is there is not made again; what has changed is.
+    record = out / "anna" / "t1" / "session.json"
+    before = record.stat().st_mtime_ns
+    save(clinic / "cleo" / "fl.nii.gz", head(places(THICK, THICK_SHAPE)), THICK)
+    assert unlesion(*words, "--out", out).code == 0
+    assert record.stat().st_mtime_ns == before and len(Cohort.open(out)) == 6
+    assert unlesion(*words, "--out", out, "--register").code == 0
+    assert record.stat().st_mtime_ns > before
+    assert json.loads(record.read_text())["channels"][1]["moved_mm"] < 2
+
+
+def test_where_results_may_not_go(clinic: Path, tmp_path: Path, unlesion: Command) -> None:  # noqa: F811
+    words = ("align", clinic, "--jobs", 1)
+    assert "two modalities" in unlesion(*words, "--channels", "T1", "--out", tmp_path / "o").complaint
+    assert (
+        "among the originals" in unlesion(*words, "--channels", "T1,FLAIR", "--out", clinic / "o").complaint
+    )
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "detector.json").write_text("{}")
+    assert "another verb" in unlesion(*words, "--channels", "T1,FLAIR", "--out", tmp_path / "run").complaint
+
+
+def test_channels_on_several_grids_say_what_to_do(clinic: Path) -> None:
+    with pytest.raises(BadInput, match="unlesion align"):
+        Cohort.open(clinic, channels=["T1", "FLAIR"])[0].read()
