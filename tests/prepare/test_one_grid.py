@@ -221,3 +221,28 @@ def test_where_results_may_not_go(clinic: Path, tmp_path: Path, unlesion: Comman
 def test_channels_on_several_grids_say_what_to_do(clinic: Path) -> None:
     with pytest.raises(BadInput, match="unlesion align"):
         Cohort.open(clinic, channels=["T1", "FLAIR"])[0].read()
+
+
+def test_real_sequences_are_brought_back(real_data: Path, tmp_path: Path) -> None:
+    """T1 and FLAIR that their providers had registered; the header of one is turned and moved by known amounts."""
+    where = ["subject=mslub_26"]
+    t1, flair = (
+        Cohort.open(real_data / "manifest.csv", where=[*where, f"modality={name}"])[0].paths[0]
+        for name in ("T1", "FLAIR")
+    )
+    image = nib.load(flair)
+    angle = np.radians(4)
+    wrong = np.eye(4)
+    wrong[:3, :3] = [[1, 0, 0], [0, np.cos(angle), -np.sin(angle)], [0, np.sin(angle), np.cos(angle)]]
+    wrong[:3, 3] = [4, -3, 5]
+    save(tmp_path / "fl.nii.gz", np.asanyarray(image.dataobj), wrong @ image.affine)
+    entry = Entry(key="s", paths=(t1, tmp_path / "fl.nii.gz"), modality=("T1", "FLAIR"))
+    right = on_one_grid(Entry(key="s", paths=(t1, flair), modality=("T1", "FLAIR")), register=False)
+    joined = on_one_grid(entry, register=True)
+    assert joined.turned[1] == pytest.approx(4, abs=0.5)
+    inside = right.voxels[1] > 0
+
+    def error(found: NDArray[np.float32]) -> float:
+        return float(np.abs(found - right.voxels[1])[inside].mean())
+
+    assert error(joined.voxels[1]) < 0.35 * error(on_one_grid(entry, register=False).voxels[1])
