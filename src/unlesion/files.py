@@ -96,7 +96,7 @@ def whole_set(folder: Path, names: Sequence[str]) -> Iterator[Path]:
         partial = Path(tempfile.mkdtemp(prefix=".part-", dir=folder))
         yield partial
         (folder / names[-1]).unlink(missing_ok=True)
-        for name in names:
+        for name in dict.fromkeys(names):
             if (partial / name).exists():
                 os.replace(partial / name, folder / name)
             else:

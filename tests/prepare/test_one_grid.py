@@ -12,10 +12,12 @@ import pytest
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from tests import bids
 from tests.cli.conftest import Command, unlesion  # noqa: F401
 from tests.report.test_pages import check
 from unlesion.errors import BadInput
 from unlesion.prepare.one_grid import on_one_grid
+from unlesion.prepare.sessions import names_of
 from unlesion.scans import Cohort, Entry
 
 FINE, FINE_SHAPE = np.diag([2.0, 2.0, 2.0, 1.0]), (40, 44, 36)
@@ -72,7 +74,8 @@ def test_headers_alone_put_every_voxel_where_it_is(tmp_path: Path) -> None:
     save(tmp_path / "fl.nii.gz", ramp(places(THICK, THICK_SHAPE)), THICK)
     joined = on_one_grid(session(tmp_path), register=False)
     first, second = joined.voxels
-    inside = ndimage.binary_erosion(second != 0, iterations=2)
+    # Beside its field a channel has its lowest value.
+    inside = ndimage.binary_erosion(second != second.min(), iterations=2)
     assert inside.mean() > 0.5
     np.testing.assert_allclose(second[inside], first[inside], atol=1e-2)
     assert joined.moved_mm == joined.turned == (0.0, 0.0)
@@ -137,14 +140,56 @@ def test_a_turned_head_is_turned_back(tmp_path: Path) -> None:
     np.testing.assert_array_equal(after.voxels[1], again.voxels[1])
 
 
-@pytest.mark.parametrize("register", [False, True])
-def test_what_cannot_be_brought_together_is_refused(tmp_path: Path, register: bool) -> None:
+def test_a_mask_moves_with_the_channel_that_it_was_drawn_on(tmp_path: Path) -> None:
+    """Both channels have the same grid; the patient moved between them."""
+    where = places(FINE, FINE_SHAPE)
+    save(tmp_path / "t1.nii.gz", head(where), FINE)
+    shift = np.array([0.0, 6.0, 0.0]).reshape(3, 1, 1, 1)
+    save(tmp_path / "fl.nii.gz", 200 - head(where + shift), FINE)
+
+    def cube(places: NDArray[np.float64]) -> NDArray[np.bool_]:
+        return np.asarray(np.abs(places - np.array([28, 50, 40]).reshape(3, 1, 1, 1)).max(axis=0) < 7)
+
+    mask = save(tmp_path / "mask.nii.gz", cube(where + shift), FINE)
+    truth = canonical(cube(where), FINE, tmp_path / "truth.nii.gz") > 0
+
+    def overlap(channel: int) -> float:
+        joined = on_one_grid(session(tmp_path, mask_path=mask, mask_channel=channel), register=True)
+        assert joined.mask is not None
+        found = joined.mask > 0
+        return float(2 * (found & truth).sum() / (found.sum() + truth.sum()))
+
+    assert overlap(1) > 0.8 > overlap(0)
+
+
+def test_heads_whose_headers_lie_apart_meet_by_their_middles(tmp_path: Path) -> None:
     save(tmp_path / "t1.nii.gz", head(places(FINE, FINE_SHAPE)), FINE)
     away = FINE.copy()
     away[0, 3] = 5000
-    save(tmp_path / "fl.nii.gz", head(places(FINE, FINE_SHAPE)), away)
-    with pytest.raises(BadInput, match=r"fl\.nii\.gz"):
-        on_one_grid(session(tmp_path), register=register)
+    save(tmp_path / "fl.nii.gz", 200 - head(places(FINE, FINE_SHAPE)), away)
+    with pytest.raises(BadInput, match="--register"):
+        on_one_grid(session(tmp_path), register=False)
+    joined = on_one_grid(session(tmp_path), register=True)
+    assert np.corrcoef(joined.voxels[0].ravel(), joined.voxels[1].ravel())[0, 1] < -0.95
+    assert any("look whether it fits" in warning for warning in joined.warnings)
+
+
+def test_what_a_header_does_not_say_is_said(tmp_path: Path) -> None:
+    save(tmp_path / "t1.nii.gz", head(places(FINE, FINE_SHAPE)), FINE)
+    bare = nib.Nifti1Image(head(places(FINE, FINE_SHAPE)).astype(np.float32), None)
+    bare.header.set_zooms((2.0, 2.0, 2.0))
+    nib.save(bare, tmp_path / "fl.nii.gz")
+    joined = on_one_grid(session(tmp_path), register=True)
+    assert any(w.startswith("fl.nii.gz: the header says nothing about orientation") for w in joined.warnings)
+
+
+@pytest.mark.parametrize("register", [False, True])
+def test_what_cannot_be_brought_together_is_refused(tmp_path: Path, register: bool) -> None:
+    save(tmp_path / "t1.nii.gz", head(places(FINE, FINE_SHAPE)), FINE)
+    roi = save(tmp_path / "roi.nii.gz", np.zeros(FINE_SHAPE), FINE)
+    save(tmp_path / "fl.nii.gz", head(places(FINE, FINE_SHAPE)), FINE)
+    with pytest.raises(BadInput, match="roi marks nothing"):
+        on_one_grid(session(tmp_path, roi_path=roi), register=register)
     save(tmp_path / "fl.nii.gz", head(places(FINE, FINE_SHAPE))[:, :, 20:21], FINE)
     with pytest.raises(BadInput, match="single slice"):
         on_one_grid(session(tmp_path), register=register)
@@ -157,7 +202,7 @@ def test_what_cannot_be_brought_together_is_refused(tmp_path: Path, register: bo
 @pytest.fixture
 def clinic(tmp_path: Path) -> Path:
     root = tmp_path / "clinic"
-    lines = ["path,mask_path,subject,scan,modality,site"]
+    lines = ["path,mask_path,mask_values,subject,scan,modality,site"]
     for name in ("anna", "ben", "cleo"):
         save(root / name / "t1.nii.gz", head(places(FINE, FINE_SHAPE)), FINE)
         where = places(THICK, THICK_SHAPE)
@@ -166,7 +211,10 @@ def clinic(tmp_path: Path) -> Path:
         if name == "ben":
             mask = "ben/mask.nii.gz"
             save(root / mask, np.abs(where - 40).max(axis=0) < 6, THICK)
-        lines += [f"{name}/t1.nii.gz,,{name},1,T1,north", f"{name}/fl.nii.gz,{mask},{name},1,FLAIR,north"]
+        lines += [
+            f"{name}/t1.nii.gz,,,{name},1,T1,north",
+            f"{name}/fl.nii.gz,{mask},{'1' if mask else ''},{name},1,FLAIR,north",
+        ]
     (root / "cleo" / "fl.nii.gz").write_bytes(b"broken")
     (root / "manifest.csv").write_text("\n".join(lines) + "\n")
     return root
@@ -196,6 +244,7 @@ def test_the_verb(clinic: Path, tmp_path: Path, unlesion: Command) -> None:  # n
     )
     scan = ben.read()
     assert scan.voxels.shape[0] == 2 and scan.lesions is not None and scan.lesions.any()
+    assert ben.mask_values == (1.0,)
     # What is there is not made again; what has changed is.
     record = out / "anna" / "t1" / "session.json"
     before = record.stat().st_mtime_ns
@@ -207,15 +256,53 @@ def test_the_verb(clinic: Path, tmp_path: Path, unlesion: Command) -> None:  # n
     assert json.loads(record.read_text())["channels"][1]["moved_mm"] < 2
 
 
+def test_what_is_there_is_what_is_meant(clinic: Path, tmp_path: Path, unlesion: Command) -> None:  # noqa: F811
+    save(clinic / "cleo" / "fl.nii.gz", head(places(THICK, THICK_SHAPE)), THICK)
+    out = tmp_path / "out"
+    words = ("align", clinic, "--channels", "T1,FLAIR", "--jobs", 1, "--out", out, "--quiet")
+    assert unlesion(*words).code == 0
+    # The same file, a region now.
+    manifest = clinic / "manifest.csv"
+    text = manifest.read_text()
+    manifest.write_text(text.replace("mask_path,mask_values", "roi_path,mask_values"))
+    assert unlesion(*words).code == 0
+    assert Cohort.open(out, channels=["T1", "FLAIR"])[1].read().roi is not None
+    # A file that is gone is made again.
+    gone = out / "anna" / "t1" / "FLAIR.nii.gz"
+    gone.unlink()
+    assert unlesion(*words).code == 0 and gone.exists()
+    # Nothing that fails leaves a table of before.
+    (clinic / "anna" / "t1.nii.gz").unlink()
+    said = unlesion(*words)
+    assert said.code == 2 and "no such file" in said.err and "failure of ours" not in said.err
+    for name in ("ben", "cleo"):
+        (clinic / name / "t1.nii.gz").unlink()
+    assert unlesion(*words).code == 2
+    assert not (out / "manifest.csv").exists() and not (out / "report.html").exists()
+    assert "choose another" in unlesion("align", out, *words[2:]).complaint
+
+
+def test_channels_get_names_of_their_own() -> None:
+    assert names_of(["T1", "FLAIR"]) == ["T1", "FLAIR"]
+    assert names_of(["T2", "T2*", "t2", "mask", "平扫", "增强"]) == [
+        "T2", "T2-2", "t2-3", "mask-2", "image", "image-2",
+    ]  # fmt: skip
+
+
 def test_where_results_may_not_go(clinic: Path, tmp_path: Path, unlesion: Command) -> None:  # noqa: F811
     words = ("align", clinic, "--jobs", 1)
     assert "two modalities" in unlesion(*words, "--channels", "T1", "--out", tmp_path / "o").complaint
-    assert (
-        "among the originals" in unlesion(*words, "--channels", "T1,FLAIR", "--out", clinic / "o").complaint
-    )
-    (tmp_path / "run").mkdir()
-    (tmp_path / "run" / "detector.json").write_text("{}")
-    assert "another verb" in unlesion(*words, "--channels", "T1,FLAIR", "--out", tmp_path / "run").complaint
+    data = bids.describe(tmp_path / "bids")
+    for name in ("T1w", "FLAIR"):
+        bids.image(data / "sub-01" / "anat" / f"sub-01_{name}.nii.gz")
+    refused = unlesion("align", data, "--channels", "T1,FLAIR", "--jobs", 1, "--out", data / "out")
+    assert "among the originals" in refused.complaint and not (data / "out").exists()
+    for name in ("detector.json", "manifest.csv", "compare.json"):
+        folder = tmp_path / name.partition(".")[0]
+        folder.mkdir()
+        (folder / name).write_text("{}")
+        refused = unlesion(*words, "--channels", "T1,FLAIR", "--out", folder)
+        assert name in refused.complaint and (folder / name).read_text() == "{}"
 
 
 def test_channels_on_several_grids_say_what_to_do(clinic: Path) -> None:

@@ -100,6 +100,9 @@ def test_a_plain_folder_is_guessed_from_names(folder):
         ),
         # Two that would fit: neither.
         (["a/x"], ["a/mask", "a/seg"], {}),
+        # Of the tumour, not of the brain; of which, nobody knows.
+        (["a/flair"], ["a/brain_tumor_seg"], {"a/flair": "a/brain_tumor_seg"}),
+        (["a/flair"], ["a/brain_seg"], {}),
     ],
 )
 def test_whose_a_mask_is(tmp_path, images, masks, given):
@@ -115,7 +118,7 @@ def test_whose_a_mask_is(tmp_path, images, masks, given):
         f"{image}.png": f"{mask}.png" for image, mask in given.items()
     }
     lost = len(masks) - len(given)
-    assert ("label" in next(iter(rows.values()))) == bool(lost) == any("of no image" in line for line in said)
+    assert ("label" in next(iter(rows.values()))) == bool(lost) == any("names do not tell" in line for line in said)
     if lost:
         # Nobody passes for healthy whose mask was not found.
         assert {row["label"] for row in rows.values() if not row["mask_path"]} == {""}
@@ -126,6 +129,23 @@ def test_whose_a_mask_is(tmp_path, images, masks, given):
         assert {entry.key for entry in opened if entry.label == "anomalous"} >= set(given)
 
 
+def test_at_the_top_contrasts_of_a_person_are_one_person(tmp_path):
+    root = tmp_path / "data"
+    for name in ("p01_flair", "p01_t1", "p02-flair", "p02-t1", "T1"):
+        draw(root / f"{name}.png")
+    draw(root / "p01_flair_mask.png", mask=3)
+    write_manifest(Cohort.open(root), root / "manifest.csv")
+    opened = Cohort.open(root)
+    assert [(entry.subject, entry.label) for entry in opened] == [
+        ("T1", "healthy"),
+        ("p01", "anomalous"),
+        # Another contrast of him, which shows the same lesion.
+        ("p01", "anomalous"),
+        ("p02", "healthy"),
+        ("p02", "healthy"),
+    ]
+
+
 def test_masks_of_brains_are_regions(tmp_path):
     root = tmp_path / "data"
     for person in ("anna", "ben"):
@@ -133,7 +153,7 @@ def test_masks_of_brains_are_regions(tmp_path):
         draw(root / person / "T1_brain_mask.png", mask=20)
     draw(root / "ben" / "lesion.png", mask=3)
     said = write_manifest(Cohort.open(root), root / "manifest.csv")
-    assert "2 files named like masks of brains: given to 2 images" in said
+    assert "2 files named like masks of brain: given to 2 images" in said
     anna, ben = Cohort.open(root)
     assert (anna.label, anna.mask_path, anna.roi_path) == (
         "healthy",
@@ -250,6 +270,11 @@ def test_a_series_that_is_not_there_is_one_bad_row(clinic, tmp_path, monkeypatch
     assert good.images and good.read().voxels.size
     with pytest.raises(BadInput, match="latest"):
         bad.read()
+    # What lies outside is not even looked at.
+    for outside in (tmp_path.parent / "elsewhere", "../elsewhere"):
+        (tmp_path / "m.csv").write_text(f"path\n{outside}\n")
+        with pytest.raises(BadInput, match="leads out"):
+            Cohort.open(tmp_path / "m.csv", root=clinic)
 
     def closed(folder):
         raise PermissionError(13, "Permission denied", str(folder))

@@ -9,8 +9,12 @@ import typer
 
 from unlesion.cli.console import Console
 from unlesion.cli.options import Jobs, Out, Quiet, Root, Volume, Where, open_cohort, split_words, workers
+from unlesion.cli.taken import refuse_taken
 from unlesion.errors import BadInput
 from unlesion.wording import count
+
+# By this file a folder is known to be an output of `align`.
+OURS = "align.json"
 
 
 def command(
@@ -33,6 +37,7 @@ def command(
     quiet: Quiet = False,
 ) -> None:
     """Write the channels of each session on one grid, for --channels; a second call goes on where the first stopped."""
+    from unlesion.files import write_json
     from unlesion.prepare import is_store
     from unlesion.prepare.sessions import write_sessions
     from unlesion.report.aligned_page import write_aligned_page
@@ -44,18 +49,22 @@ def command(
         raise BadInput(
             f"{cohort}: a prepared store, whose scans lie on one grid; give what it was prepared from"
         )
+    if (out / OURS).exists() and cohort.resolve() in (out.resolve(), (out / "manifest.csv").resolve()):
+        raise BadInput(f"--out {out}: is what was given to align; choose another folder")
     opened = open_cohort(cohort, root=root, where=where, channels=channels, volume=volume)
-    if any(
-        (out / name).exists() for name in ("detector.json", "metrics.json", "scores.csv", "leaderboard.csv")
-    ):
-        raise BadInput(f"--out {out}: holds another verb's output; choose another folder")
-    if opened.root.resolve() in (out.resolve(), *out.resolve().parents):
+    refuse_taken(out, own=OURS)
+    is_listed = root is not None or cohort.suffix.lower() == ".csv" or (cohort / "manifest.csv").is_file()
+    if not is_listed and cohort.resolve() in (out.resolve(), *out.resolve().parents):
         raise BadInput(
             f"--out {out}: lies among the originals, whose cohort it would become part of; choose another"
         )
     console = Console(quiet=quiet, out=out)
     for warning in opened.warnings:
         console.warn(warning)
+    write_json(
+        out / OURS,
+        {"notice": "For research use only; not a medical device.", "channels": split_words(channels)},
+    )
     with workers(jobs) as executor, console.bars("align", len(opened)) as advance:
         sessions, bad = write_sessions(
             opened, out, register=register, executor=executor, done=lambda key: advance(note=key)

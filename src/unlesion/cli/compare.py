@@ -9,14 +9,12 @@ import typer
 
 from unlesion.cli.console import Console
 from unlesion.cli.options import Quiet
+from unlesion.cli.taken import refuse_taken
 from unlesion.errors import BadInput
 from unlesion.wording import count
 
 if TYPE_CHECKING:
     from unlesion.evaluation import Comparison, PairedDifference
-
-# By these the output of other verbs is known.
-OTHERS = ("metrics.json", "leaderboard.csv", "scores.csv", "detector.json", "training.json", "scans.json")
 
 
 def command(
@@ -40,12 +38,9 @@ def command(
         raise BadInput(f"--scoring {scoring}: choose native or shared")
     from unlesion.evaluation import compare, names_of, write_comparison
 
+    if out is not None:
+        refuse_taken(out, own="compare.json")
     found = compare(evaluations, scoring=scoring, by=by)
-    taken = [] if out is None else [name for name in OTHERS if (out / name).exists()]
-    if taken:
-        raise BadInput(
-            f"--out {out}: holds another verb's output ({taken[0]}), whose page would be replaced; choose another"
-        )
     console = Console(quiet=quiet, out=out)
     if not quiet:
         _show(found, grouped=by is not None)

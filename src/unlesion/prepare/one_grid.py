@@ -31,7 +31,7 @@ class Joined:
     """The channels of a scan on the grid of its first.
 
     Attributes:
-        voxels: one array a channel, (rows, columns, slices) float32 in the file's own units; 0 where a channel shows nothing.
+        voxels: one array a channel, (rows, columns, slices) float32 in the file's own units; its lowest value where a channel shows nothing.
         grid: of the first channel, and of all.
         mask: (rows, columns, slices) float32, as in its file, or None.
         roi: likewise.
@@ -55,12 +55,12 @@ def on_one_grid(entry: Entry, *, register: bool) -> Joined:
     """Bring the channels of a scan to the grid of the first.
 
     Each is interpolated linearly where its header says that it lies; a finer one is smoothed before, as far as the first is
-    coarser. Masks take the nearest voxel, and go along with the channel whose grid they lie on.
+    coarser. Masks take the nearest voxel, and go along with the channel that they were drawn on.
 
     Args:
         entry: with joined channels.
         register: move each channel rigidly onto the first beforehand, by mutual information (Mattes et al., IEEE TMI 2003),
-            starting from the headers; computed by SimpleITK.
+            starting from the headers, or from the middles where headers say that they lie apart; computed by SimpleITK.
 
     Raises:
         BadInput: a file cannot be read, has no positions, is a single slice, or shows nothing of what the first does.
@@ -71,7 +71,7 @@ def on_one_grid(entry: Entry, *, register: bool) -> Joined:
     for path, files in zip(entry.paths, series, strict=True):
         array, grid = read_array(path, volume=entry.volume, series=files)
         array, more = check_image(array, path)
-        warnings += more
+        warnings += more + tuple(f"{path.name}: {note}" for note in grid.notes)
         if grid.family != "nifti" or not grid.spacing_known:
             raise BadInput(f"{path}: says nothing of where it lies; give NIfTI files or DICOM series")
         if grid.is_flat:
@@ -80,31 +80,52 @@ def on_one_grid(entry: Entry, *, register: bool) -> Joined:
     first, grid = read[0]
     fixed = _itk(first, grid)
     names = [name or str(number) for number, name in enumerate(entry.modality, start=1)]
-    voxels, shifts, turns, seen, moves = [first], [0.0], [0.0], [1.0], [None]
+    voxels, shifts, turns, seen = [first], [0.0], [0.0], [1.0]
+    moves: list[Any] = [None]
     for name, path, (array, own) in zip(names[1:], entry.paths[1:], read[1:], strict=True):
         moving = _itk(array, own)
-        move = _registered(fixed, moving, path) if register else None
-        share = float(_laid(_itk(np.ones_like(array), own), fixed, move, nearest=True).mean())
+        move = None
+        if register:
+            move = _registered(fixed, moving, path)
+            if move is None:
+                warnings += (f"{name}: registration found nothing better than its header, and left it there",)
+        share = _share(own, fixed, move)
         if share == 0:
+            hint = "it may be of another session" if register else "try --register"
             raise BadInput(
-                f"{path}: lies nowhere near {entry.paths[0].name}, its headers say; try --register"
+                f"{path}: shows nothing of the field of {entry.paths[0].name}, its header says; {hint}"
             )
-        shift, turn = _extent(move, fixed)
+        shift, turn = _extent(move)
         if share < LITTLE:
-            warnings += (f"{name} shows {100 * share:.0f} % of the field of {names[0]}, and is 0 beside it",)
+            warnings += (
+                f"{name} shows {100 * share:.0f} % of the field of {names[0]}, and is empty beside it",
+            )
         if shift > FAR_MM or turn > FAR_DEGREES:
             warnings += (f"{name} was moved by {shift:.0f} mm and {turn:.0f} degrees: look whether it fits",)
-        voxels.append(_laid(_smoothed(moving, own, grid), fixed, move))
+        laid = _laid(_smoothed(moving, own, grid), fixed, move, beside=float(array.min()))
+        if laid.min() == laid.max():
+            raise BadInput(f"{path}: is constant where it shows the field of {entry.paths[0].name}")
+        voxels.append(laid)
         shifts.append(shift)
         turns.append(turn)
         seen.append(share)
         moves.append(move)
     grids = [own for _, own in read]
+    mask = _mask(entry.mask_path, "mask", entry.mask_channel, grids, moves, fixed)
+    roi = _mask(entry.roi_path, "roi", entry.roi_channel, grids, moves, fixed)
+    if mask is not None and mask[1] and not mask[0].any():
+        warnings += (
+            f"the mask marks nothing any more on the grid of {names[0]}: too small for it, or beside it",
+        )
+    if roi is not None and not roi[0].any():
+        raise BadInput(
+            f"{entry.roi_path}: this roi marks nothing on the grid of {names[0]}; correct or remove it"
+        )
     return Joined(
         voxels=tuple(voxels),
         grid=grid,
-        mask=_mask(entry.mask_path, "mask", grids, moves, fixed),
-        roi=_mask(entry.roi_path, "roi", grids, moves, fixed),
+        mask=None if mask is None else mask[0],
+        roi=None if roi is None else roi[0],
         moved_mm=tuple(shifts),
         turned=tuple(turns),
         seen=tuple(seen),
@@ -125,14 +146,21 @@ def _itk(array: NDArray[Any], grid: Grid) -> Any:
     return image
 
 
-def _laid(moving: Any, fixed: Any, move: Any, *, nearest: bool = False) -> NDArray[np.float32]:
-    """(rows, columns, slices) of an image on the grid of another; 0 beside it."""
+def _laid(
+    moving: Any, fixed: Any, move: Any, *, nearest: bool = False, beside: float = 0.0
+) -> NDArray[np.float32]:
+    """(rows, columns, slices) of an image on the grid of another; `beside` where it shows nothing."""
     import SimpleITK as sitk
 
     how = sitk.sitkNearestNeighbor if nearest else sitk.sitkLinear
     with one_thread():
-        out = sitk.Resample(moving, fixed, move or sitk.Transform(), how, 0.0, sitk.sitkFloat32)
+        out = sitk.Resample(moving, fixed, move or sitk.Transform(), how, beside, sitk.sitkFloat32)
     return np.ascontiguousarray(sitk.GetArrayFromImage(out).transpose(2, 1, 0))
+
+
+def _share(own: Grid, fixed: Any, move: Any) -> float:
+    """How much of a field another grid covers."""
+    return float(_laid(_itk(np.ones(own.shape, np.float32), own), fixed, move, nearest=True).mean())
 
 
 def _smoothed(moving: Any, own: Grid, wanted: Grid) -> Any:
@@ -154,44 +182,79 @@ def _smoothed(moving: Any, own: Grid, wanted: Grid) -> Any:
 
 
 def _registered(fixed: Any, moving: Any, path: Path) -> Any:
-    """The rigid transform that lays `moving` onto `fixed`."""
+    """The rigid transform that lays `moving` onto `fixed`; None if nothing fits better than its header."""
     import SimpleITK as sitk
 
-    start = sitk.Euler3DTransform()
-    middle = fixed.TransformContinuousIndexToPhysicalPoint([(size - 1) / 2 for size in fixed.GetSize()])
-    start.SetCenter(middle)
-    method = sitk.ImageRegistrationMethod()
-    method.SetMetricAsMattesMutualInformation(numberOfHistogramBins=32)
-    # A fixed seed: the same scans lie alike in every run.
+    fixed, moving = sitk.Cast(fixed, sitk.sitkFloat32), sitk.Cast(moving, sitk.sitkFloat32)
+    header = _start(fixed, moving)
+    start = sitk.Euler3DTransform(header)
     factors = [_shrink(fixed, 4), _shrink(fixed, 2), 1]
     points = float(np.prod(fixed.GetSize()))
-    method.SetMetricSamplingStrategy(method.RANDOM)
-    method.SetMetricSamplingPercentagePerLevel(
-        [min(0.5, SAMPLES * factor**3 / points) for factor in factors], seed=1
-    )
-    method.SetInterpolator(sitk.sitkLinear)
-    method.SetOptimizerAsRegularStepGradientDescent(
-        learningRate=2.0,
-        minStep=0.005,
-        numberOfIterations=150,
-        relaxationFactor=0.6,
-        gradientMagnitudeTolerance=1e-6,
-    )
-    method.SetOptimizerScalesFromPhysicalShift()
-    method.SetShrinkFactorsPerLevel(factors)
-    method.SetSmoothingSigmasPerLevel([4.0, 2.0, 0.0])
-    method.SmoothingSigmasAreSpecifiedInPhysicalUnitsOn()
-    method.SetInitialTransform(start, inPlace=True)
-    real = sitk.sitkFloat32
     try:
+        # What is made within the block computes in one thread, too.
         with one_thread():
-            method.Execute(sitk.Cast(fixed, real), sitk.Cast(moving, real))
+            method = _mutual_information([min(0.5, SAMPLES * factor**3 / points) for factor in factors])
+            method.SetOptimizerAsRegularStepGradientDescent(
+                learningRate=2.0,
+                minStep=0.005,
+                numberOfIterations=150,
+                relaxationFactor=0.6,
+                gradientMagnitudeTolerance=1e-6,
+            )
+            method.SetOptimizerScalesFromPhysicalShift()
+            method.SetShrinkFactorsPerLevel(factors)
+            method.SetSmoothingSigmasPerLevel([4.0, 2.0, 0.0])
+            method.SmoothingSigmasAreSpecifiedInPhysicalUnitsOn()
+            method.SetInitialTransform(start, inPlace=True)
+            method.Execute(fixed, moving)
+            found = [_unlikeness(fixed, moving, move, points) for move in (header, start)]
     except RuntimeError as error:
         said = str(error).strip().splitlines()[-1]
         raise BadInput(
             f"{path}: could not be registered ({said.partition(': ')[2] or said}); look at its header"
         ) from error
-    return start
+    if found[1] < found[0]:
+        return start
+    return header if any(header.GetTranslation()) else None
+
+
+def _start(fixed: Any, moving: Any) -> Any:
+    """Where headers say; the middles on each other where they say that the two lie apart."""
+    import SimpleITK as sitk
+
+    transform = sitk.Euler3DTransform()
+    middle, other = (
+        np.asarray(
+            image.TransformContinuousIndexToPhysicalPoint([(size - 1) / 2 for size in image.GetSize()])
+        )
+        for image in (fixed, moving)
+    )
+    transform.SetCenter(middle.tolist())
+    inside = sitk.Resample(
+        sitk.Cast(moving * 0 + 1, sitk.sitkUInt8), fixed, sitk.Transform(), sitk.sitkNearestNeighbor
+    )
+    if not sitk.GetArrayViewFromImage(inside).any():
+        transform.SetTranslation((other - middle).tolist())
+    return transform
+
+
+def _mutual_information(shares: list[float]) -> Any:
+    """The metric, looking at these shares of the voxels, a level each; with a fixed seed scans lie alike in every run."""
+    import SimpleITK as sitk
+
+    method = sitk.ImageRegistrationMethod()
+    method.SetMetricAsMattesMutualInformation(numberOfHistogramBins=32)
+    method.SetMetricSamplingStrategy(method.RANDOM)
+    method.SetMetricSamplingPercentagePerLevel(shares, seed=1)
+    method.SetInterpolator(sitk.sitkLinear)
+    return method
+
+
+def _unlikeness(fixed: Any, moving: Any, move: Any, points: float) -> float:
+    """Minus the mutual information under a transform."""
+    method = _mutual_information([min(0.5, SAMPLES / points)])
+    method.SetInitialTransform(move)
+    return float(method.MetricEvaluate(fixed, moving))
 
 
 def _shrink(image: Any, factor: int) -> int:
@@ -199,7 +262,7 @@ def _shrink(image: Any, factor: int) -> int:
     return max(1, min(factor, min(image.GetSize()) // FEWEST_POINTS))
 
 
-def _extent(move: Any, fixed: Any) -> tuple[float, float]:
+def _extent(move: Any) -> tuple[float, float]:
     """Millimetres at the middle of the field, and degrees."""
     if move is None:
         return 0.0, 0.0
@@ -209,9 +272,11 @@ def _extent(move: Any, fixed: Any) -> tuple[float, float]:
 
 
 def _mask(
-    path: Path | None, what: str, grids: list[Grid], moves: list[Any], fixed: Any
-) -> NDArray[np.float32] | None:
-    """A mask on the first grid; it lies on that of the first channel that has the same.
+    path: Path | None, what: str, drawn_on: int, grids: list[Grid], moves: list[Any], fixed: Any
+) -> tuple[NDArray[np.float32], bool] | None:
+    """A mask on the first grid, and whether it marks anything on its own.
+
+    It goes with the channel that it was drawn on, if it lies on that grid, else with the first whose grid is its own.
 
     Raises:
         BadInput: it lies on none.
@@ -219,12 +284,12 @@ def _mask(
     if path is None:
         return None
     array, own = read_array(path)
-    for grid, move in zip(grids, moves, strict=True):
+    for channel in (drawn_on, *range(len(grids))):
         try:
-            check_same_grid(own, grid, path, what=what)
+            check_same_grid(own, grids[channel], path, what=what)
         except BadInput:
             continue
-        return _laid(_itk(array, grid), fixed, move, nearest=True)
+        return _laid(_itk(array, grids[channel]), fixed, moves[channel], nearest=True), bool(array.any())
     raise BadInput(
         f"{path}: this {what} lies on the grid of none of the channels; resample it to one of them"
     )

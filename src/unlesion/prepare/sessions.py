@@ -25,6 +25,8 @@ from unlesion.scans.formats import nifti
 
 # In the folder of each session.
 RECORD = "session.json"
+# Beside these folders.
+MANIFEST, PAGE = "manifest.csv", "report.html"
 # Goes up when the same files would come out differently: older sessions are then done again.
 VERSION = 1
 # What a manifest says of files, and of the originals alone.
@@ -84,7 +86,11 @@ def write_sessions(
         BadInput: `out` cannot be written.
         UnlesionError: a worker process died.
     """
-    work = partial(_write, out=Path(out), register=register)
+    out = Path(out)
+    # Until all are done there is nothing that could be taken for the whole.
+    for name in (MANIFEST, PAGE):
+        (out / name).unlink(missing_ok=True)
+    work = partial(_write, out=out, register=register)
     found: dict[str, Session] = {}
     failures = []
     for made in as_they_come(work, list(cohort), executor=executor, doing="aligning scans"):
@@ -95,7 +101,7 @@ def write_sessions(
         done(made.key)
     sessions = [found[entry.key] for entry in cohort if entry.key in found]
     if sessions:
-        _write_manifest(out / "manifest.csv", [row for session in sessions for row in session.rows])
+        _write_manifest(out / MANIFEST, [row for session in sessions for row in session.rows])
     return sessions, failures
 
 
@@ -103,7 +109,7 @@ def _write(entry: Entry, *, out: Path, register: bool) -> Session | Failure:
     folder = out / entry.key
     try:
         state = _state(entry, register)
-        record = _known(folder / RECORD, state)
+        record = _known(folder, entry, state)
         if record is None:
             joined = on_one_grid(entry, register=register)
             record = {
@@ -122,9 +128,8 @@ def _write(entry: Entry, *, out: Path, register: bool) -> Session | Failure:
                     )
                 ],
             }
-            files = (*map(file_of, entry.modality), "mask", "roi")
             # Not the whole folder: another scan may lie below it.
-            with whole_set(folder, [*(f"{name}.nii.gz" for name in files), RECORD]) as new:
+            with whole_set(folder, [*_files_of(entry), RECORD]) as new:
                 _write_files(new, entry, joined)
                 write_json(new / RECORD, record)
     except Exception as error:
@@ -135,8 +140,8 @@ def _write(entry: Entry, *, out: Path, register: bool) -> Session | Failure:
 
 
 def _write_files(folder: Path, entry: Entry, joined: Joined) -> None:
-    for name, voxels in zip(entry.modality, joined.voxels, strict=True):
-        nifti.write(folder / file_of(name), voxels, joined.grid, dtype=np.float32)
+    for name, voxels in zip(names_of(entry.modality), joined.voxels, strict=True):
+        nifti.write(folder / name, voxels, joined.grid, dtype=np.float32)
     if joined.mask is not None:
         # Labels are whole numbers, but for what a slope makes of them.
         nifti.write(folder / "mask", joined.mask, joined.grid, dtype=np.float32)
@@ -144,37 +149,84 @@ def _write_files(folder: Path, entry: Entry, joined: Joined) -> None:
         nifti.write(folder / "roi", (joined.roi > 0).astype(np.uint8), joined.grid, dtype=np.uint8)
 
 
-def file_of(modality: str) -> str:
-    """The name of a channel's file, without its ending."""
-    return re.sub(r"[^A-Za-z0-9.+]+", "-", modality).strip("-.") or "image"
+def names_of(modalities: Sequence[str]) -> list[str]:
+    """The names of the channels' files, without their ending; no two are alike, nor like that of another file of a session."""
+    taken = {"mask", "roi"}
+    names = []
+    for modality in modalities:
+        bare = re.sub(r"[^A-Za-z0-9.+]+", "-", modality).strip("-.") or "image"
+        name = next(
+            n
+            for n in (bare, *(f"{bare}-{k}" for k in range(2, len(modalities) + 3)))
+            if n.lower() not in taken
+        )
+        taken.add(name.lower())
+        names.append(name)
+    return names
+
+
+def _files_of(entry: Entry) -> list[str]:
+    return [f"{name}.nii.gz" for name in (*names_of(entry.modality), "mask", "roi")]
 
 
 def _rows(entry: Entry) -> list[dict[str, str]]:
     own = {name: value for name, value in entry.columns.items() if name and name not in _OF_FILES}
+    # Only the row of the channel that has the mask says what its values mean.
+    values = (
+        {"mask_values": ",".join(f"{value:g}" for value in entry.mask_values)} if entry.mask_values else {}
+    )
     return [
         {
-            "path": f"{entry.key}/{file_of(name)}.nii.gz",
+            "path": f"{entry.key}/{file}.nii.gz",
             "mask_path": f"{entry.key}/mask.nii.gz" if entry.mask_path else "",
             "roi_path": f"{entry.key}/roi.nii.gz" if entry.roi_path else "",
             **own,
+            **values,
             "subject": entry.subject,
             "scan": entry.scan_id,
             "modality": name,
         }
-        for name in entry.modality
+        for name, file in zip(entry.modality, names_of(entry.modality), strict=True)
     ]
 
 
 def _state(entry: Entry, register: bool) -> list[Any]:
-    """Changes with the files that a session is made of, and with how it is made."""
-    files = [[path.name, (facts := path.stat()).st_size, facts.st_mtime_ns] for path in entry.files]
-    return [VERSION, register, list(entry.modality), entry.volume, files]
+    """Changes with the files that a session is made of, with what each of them is, and with how it is made."""
+    files = [_facts(path) for path in entry.images]
+    others = [None if path is None else _facts(path) for path in (entry.mask_path, entry.roi_path)]
+    return [
+        VERSION,
+        register,
+        list(entry.modality),
+        entry.volume,
+        files,
+        others,
+        entry.mask_channel,
+        entry.roi_channel,
+    ]
 
 
-def _known(record: Path, state: Sequence[Any]) -> dict[str, Any] | None:
-    """The record of a session that was made of the same; None if there is none."""
+def _facts(path: Path) -> list[Any]:
     try:
-        found = read_json(record)
+        facts = path.stat()
+    except OSError:
+        # Reading it says what is wrong.
+        return [path.name, -1, -1]
+    return [path.name, facts.st_size, facts.st_mtime_ns]
+
+
+def _known(folder: Path, entry: Entry, state: Sequence[Any]) -> dict[str, Any] | None:
+    """The record of a session that was made of the same, and is there; None if it is not."""
+    wanted = [
+        Path(row[name]).name
+        for row in _rows(entry)
+        for name in ("path", "mask_path", "roi_path")
+        if row[name]
+    ]
+    if not all((folder / name).is_file() for name in wanted):
+        return None
+    try:
+        found = read_json(folder / RECORD)
     except BadInput:
         return None
     same = isinstance(found, dict) and found.get("state") == json.loads(json.dumps(state))

@@ -106,27 +106,28 @@ def _register(
     first.SetMatrix(to_mm[:3, :3].ravel().tolist())
     first.SetTranslation((to_mm[:3, :3] @ middle + to_mm[:3, 3] - middle).tolist())
 
-    registration = sitk.ImageRegistrationMethod()
-    # Mutual information: the scan may be a T2 or FLAIR, the template is a T1. Every voxel is used, so
-    # that no random sampling makes two runs differ.
-    registration.SetMetricAsMattesMutualInformation(numberOfHistogramBins=32)
-    registration.SetMetricSamplingStrategy(registration.NONE)
-    around = ndimage.binary_dilation(template > 0.05, iterations=2)
-    registration.SetMetricFixedMask(_itk(around.astype(np.uint8), (COARSE_MM,) * 3, origin))
-    registration.SetInterpolator(sitk.sitkLinear)
-    registration.SetOptimizerAsRegularStepGradientDescent(
-        learningRate=4.0,
-        minStep=0.02,
-        numberOfIterations=60,
-        relaxationFactor=0.6,
-        gradientMagnitudeTolerance=1e-6,
-    )
-    registration.SetOptimizerScalesFromPhysicalShift()
-    registration.SetShrinkFactorsPerLevel([2, 1])
-    registration.SetSmoothingSigmasPerLevel([4.0, 0.0])
-    registration.SmoothingSigmasAreSpecifiedInPhysicalUnitsOn()
-    registration.SetInitialTransform(first, inPlace=True)
+    # What is made within the block computes in one thread, too.
     with one_thread():
+        registration = sitk.ImageRegistrationMethod()
+        # Mutual information: the scan may be a T2 or FLAIR, the template is a T1. Every voxel is used, so
+        # that no random sampling makes two runs differ.
+        registration.SetMetricAsMattesMutualInformation(numberOfHistogramBins=32)
+        registration.SetMetricSamplingStrategy(registration.NONE)
+        around = ndimage.binary_dilation(template > 0.05, iterations=2)
+        registration.SetMetricFixedMask(_itk(around.astype(np.uint8), (COARSE_MM,) * 3, origin))
+        registration.SetInterpolator(sitk.sitkLinear)
+        registration.SetOptimizerAsRegularStepGradientDescent(
+            learningRate=4.0,
+            minStep=0.02,
+            numberOfIterations=60,
+            relaxationFactor=0.6,
+            gradientMagnitudeTolerance=1e-6,
+        )
+        registration.SetOptimizerScalesFromPhysicalShift()
+        registration.SetShrinkFactorsPerLevel([2, 1])
+        registration.SetSmoothingSigmasPerLevel([4.0, 0.0])
+        registration.SmoothingSigmasAreSpecifiedInPhysicalUnitsOn()
+        registration.SetInitialTransform(first, inPlace=True)
         registration.Execute(fixed, moving_image)
 
     linear = np.array(first.GetMatrix()).reshape(3, 3)

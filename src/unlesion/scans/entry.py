@@ -25,6 +25,7 @@ class Entry:
         mask_path: annotated lesions, or None.
         mask_values: the values of the mask that are lesion; empty where all above 0 are.
         roi_path: region of interest, or None.
+        mask_channel, roi_channel: the channel whose row named them.
         twin_paths: the true healthy counterpart, one file a channel; empty if there is none.
         subject: who it is from; unique in the cohort.
         scan_id: which examination of the subject; slices of one volume share it.
@@ -44,6 +45,8 @@ class Entry:
     mask_path: Path | None = None
     mask_values: tuple[float, ...] = ()
     roi_path: Path | None = None
+    mask_channel: int = 0
+    roi_channel: int = 0
     twin_paths: tuple[Path, ...] = ()
     subject: str = ""
     scan_id: str = ""

@@ -6,12 +6,20 @@ import csv
 from collections import defaultdict
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from unlesion.files import whole_file
 from unlesion.scans.cohort import Cohort
 from unlesion.scans.entry import Entry
-from unlesion.scans.names import contrast_in, is_named_like_brain, is_named_like_mask, others_in, words_of
+from unlesion.scans.names import (
+    contrast_in,
+    is_named_like_mask,
+    mask_of,
+    others_in,
+    without_contrast,
+    words_of,
+)
 from unlesion.scans.reading import has_marks
 from unlesion.wording import count
 
@@ -54,7 +62,7 @@ def write_manifest(cohort: Cohort, path: Path) -> list[str]:
     return said
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class _File:
     """A file with what its name says."""
 
@@ -62,13 +70,17 @@ class _File:
     folder: str
     words: frozenset[str]
 
-    @property
+    @cached_property
     def whose(self) -> frozenset[str]:
         return others_in(self.words)
 
-    @property
+    @cached_property
     def contrast(self) -> str:
         return contrast_in(self.words)
+
+    def fits(self, image: _File) -> bool:
+        """Whether a mask may be of an image: one of another contrast may lie on another grid."""
+        return self.contrast in ("", image.contrast)
 
 
 def _file(entry: Entry, root: Path) -> _File:
@@ -83,59 +95,69 @@ def _guessed(cohort: Cohort, rows: Sequence[dict[str, str]]) -> tuple[list[dict[
     files = {entry.columns["path"]: _file(entry, cohort.root) for entry in cohort}
     # A DICOM series is named after its description, and is no mask.
     series = {entry.columns["path"] for entry in cohort if entry.series}
-    masks = [file for path, file in files.items() if path not in series and is_named_like_mask(file.words)]
+    masks = {path for path, file in files.items() if path not in series and is_named_like_mask(file.words)}
     if len(masks) == len(rows):
         return list(rows), []
-    brains = [file for file in masks if is_named_like_brain(file.words)]
-    lesions = [file for file in masks if file not in brains]
-    images = [file for file in files.values() if file not in masks]
-    of_lesions, of_brains = _owners(images, lesions), _owners(images, brains)
-    lost = [mask.path for mask in lesions if mask.path not in of_lesions.values()]
+    of = {
+        what: [files[p] for p in sorted(masks) if mask_of(files[p].words) == what]
+        for what in ("lesions", "brain", "either")
+    }
+    images = [file for path, file in files.items() if path not in masks]
+    of_lesions, of_brains = _owners(images, of["lesions"]), _owners(images, of["brain"])
+    given = set(of_lesions.values())
+    lost = [mask.path for mask in (*of["lesions"], *of["either"]) if mask.path not in given]
     out, named = [], 0
     for row in rows:
-        file = files[row["path"]]
-        if file in masks:
+        path = row["path"]
+        if path in masks:
             continue
+        file = files[path]
         guess = "" if row.get("modality") else file.contrast
         named += bool(guess)
-        new = {**row, "modality": row.get("modality") or guess, "mask_path": of_lesions.get(file.path, "")}
-        if brains:
-            new["roi_path"] = of_brains.get(file.path, "")
+        new = {**row, "modality": row.get("modality") or guess, "mask_path": of_lesions.get(path, "")}
+        if not file.folder and guess:
+            # At the top a file is taken for a person; its other contrasts are of the same.
+            new["subject"] = without_contrast(row["subject"])
+        if of["brain"]:
+            new["roi_path"] = of_brains.get(path, "")
         if lost:
             # A mask that cannot be read may mark anything.
             is_marked = new["mask_path"] and has_marks(cohort.root / new["mask_path"]) is not False
             new["label"] = "anomalous" if is_marked else ""
         out.append(new)
     said = [f"modality guessed from the names of {named} of {count(len(out), 'image')}"] if named else []
-    for what, found, owned in (("lesions", lesions, of_lesions), ("brains", brains, of_brains)):
-        if found:
+    for what, owned in (("lesions", of_lesions), ("brain", of_brains)):
+        if of[what]:
             said.append(
-                f"{count(len(found), 'file')} named like masks of {what}: given to {count(len(owned), 'image')}"
+                f"{count(len(of[what]), 'file')} named like masks of {what}: given to {count(len(owned), 'image')}"
             )
     if lost:
         said.append(
-            f"{count(len(lost), 'mask')} of no image that could be told by its name, the first {lost[0]}; enter them as mask_path. Images without "
-            "a mask have an empty label: nothing reads the manifest before it says healthy or anomalous, or has no such column"
+            f"{count(len(lost), 'mask')} of which names do not tell the image, or what they mark, the first {lost[0]}; enter them as mask_path or "
+            "roi_path. Images without a mask have an empty label: nothing reads the manifest before it says healthy or anomalous, or has no such column"
         )
     return out, said
 
 
 def _owners(images: Collection[_File], masks: Collection[_File]) -> dict[str, str]:
     """The mask of an image, by paths: the one whose name speaks of the same, in its folder or else in another."""
+    by_folder: defaultdict[str, list[_File]] = defaultdict(list)
+    by_whose: defaultdict[frozenset[str], list[_File]] = defaultdict(list)
+    for mask in masks:
+        by_folder[mask.folder].append(mask)
+        by_whose[mask.whose].append(mask)
     found = {}
     elsewhere: defaultdict[str, list[_File]] = defaultdict(list)
     for image in images:
-        # One of another contrast may lie on another grid.
-        fitting = [mask for mask in masks if mask.contrast in ("", image.contrast)]
-        near = [mask for mask in fitting if mask.folder == image.folder]
+        near = by_folder[image.folder]
         alike = [mask for mask in near if mask.whose == image.whose]
-        if not alike and image.folder:
+        if not any(mask.fits(image) for mask in alike) and image.folder:
             # "seg" in the folder of a patient; at the top all patients lie together.
             alike = [mask for mask in near if not mask.whose]
-        if mask := _only(alike, image.contrast):
-            found[image.path] = mask.path
-        elif image.whose and (mask := _only([m for m in fitting if m.whose == image.whose], image.contrast)):
-            elsewhere[mask.path].append(image)
+        if own := _only(alike, image):
+            found[image.path] = own.path
+        elif image.whose and (far := _only(by_whose[image.whose], image)):
+            elsewhere[far.path].append(image)
     for path, of in elsewhere.items():
         # Where patients have a folder each, the same names come in all of them.
         if len({image.folder for image in of}) == 1:
@@ -143,7 +165,8 @@ def _owners(images: Collection[_File], masks: Collection[_File]) -> dict[str, st
     return found
 
 
-def _only(masks: Sequence[_File], contrast: str) -> _File | None:
-    """The one mask there is, or the one of that contrast."""
-    chosen = [mask for mask in masks if mask.contrast == contrast] or masks
+def _only(masks: Sequence[_File], image: _File) -> _File | None:
+    """The one mask that fits, or the one of the same contrast."""
+    fitting = [mask for mask in masks if mask.fits(image)]
+    chosen = [mask for mask in fitting if mask.contrast == image.contrast] or fitting
     return chosen[0] if len(chosen) == 1 else None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection
+from typing import Literal
 
 from unlesion.scans.formats import without_ending
 
@@ -20,8 +21,11 @@ _CONTRASTS = {
 }
 _CONTRAST_WORDS = frozenset(word for words in _CONTRASTS.values() for word in words)
 _BRAIN_WORDS = frozenset({"BRAIN", "BRAINMASK", "BET", "SKULLSTRIP", "SKULLSTRIPPED"})
-# "roi" is said of lesions and of brains alike.
 _MASK_WORDS = frozenset({"MASK", "SEG", "SEGMENTATION", "ROI", "LESION", "LESIONS", "BRAINMASK"})
+# What is said of masks of lesions, besides.
+_LESION_WORDS = frozenset(
+    {"LESION", "LESIONS", "TUMOR", "TUMOUR", "GLIOMA", "STROKE", "INFARCT", "WMH", "PLAQUE", "PLAQUES"}
+)
 
 
 def words_of(path: str) -> frozenset[str]:
@@ -35,16 +39,30 @@ def contrast_in(words: Collection[str]) -> str:
     return next((name for name, said in _CONTRASTS.items() if set(words) & set(said)), "")
 
 
+def without_contrast(name: str) -> str:
+    """A name less the words that speak of a contrast: "p01_flair" gives "p01"; as it is where nothing would be left."""
+    parts = re.split(r"([^A-Za-z0-9]+)", name)
+    kept = [
+        (gap, part)
+        for gap, part in zip(["", *parts[1::2]], parts[::2], strict=True)
+        if part.upper() not in _CONTRAST_WORDS
+    ]
+    return "".join(gap + part for gap, part in kept).strip("_-. ") or name
+
+
 def is_named_like_mask(words: Collection[str]) -> bool:
     """Whether the words of a name speak of a mask."""
     return bool(set(words) & _MASK_WORDS)
 
 
-def is_named_like_brain(words: Collection[str]) -> bool:
-    """Whether the words of a mask's name say that it is of the brain, not of lesions."""
-    return bool(set(words) & _BRAIN_WORDS)
+def mask_of(words: Collection[str]) -> Literal["lesions", "brain", "either"]:
+    """What the words of a mask's name say that it is of; "either" of a "brain_seg", where nobody can know."""
+    said = set(words)
+    if not said & _BRAIN_WORDS or said & _LESION_WORDS:
+        return "lesions"
+    return "brain" if said & {"MASK", "BRAINMASK"} else "either"
 
 
 def others_in(words: Collection[str]) -> frozenset[str]:
     """The words of a name that speak neither of a mask nor of a contrast: mostly, of whom it is."""
-    return frozenset(words) - _MASK_WORDS - _BRAIN_WORDS - _CONTRAST_WORDS
+    return frozenset(words) - _MASK_WORDS - _LESION_WORDS - _BRAIN_WORDS - _CONTRAST_WORDS

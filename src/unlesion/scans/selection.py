@@ -97,15 +97,18 @@ def _joined(parts: list[Entry]) -> Entry:
                 "make the manifest say the same for both"
             )
     twins = [path for part in parts for path in part.twin_paths]
-    masked = next((part for part in parts if part.mask_path), first)
+    masked = next((number for number, part in enumerate(parts) if part.mask_path), 0)
+    bounded = next((number for number, part in enumerate(parts) if part.roi_path), 0)
     series = tuple(part.series[0] if part.series else () for part in parts)
     return replace(
         first,
         paths=tuple(path for part in parts for path in part.paths),
         series=series if any(series) else (),
-        mask_path=masked.mask_path,
-        mask_values=masked.mask_values,
-        roi_path=next((part.roi_path for part in parts if part.roi_path), None),
+        mask_path=parts[masked].mask_path,
+        mask_values=parts[masked].mask_values,
+        mask_channel=masked,
+        roi_path=parts[bounded].roi_path,
+        roi_channel=bounded,
         twin_paths=tuple(twins) if len(twins) == len(parts) else (),
         modality=tuple(part.modality[0] for part in parts),
     )

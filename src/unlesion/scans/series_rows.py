@@ -7,7 +7,7 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from unlesion.errors import BadInput
 from unlesion.scans.formats import dicom, ending_of, without_ending
@@ -64,8 +64,14 @@ def files_of_series(root: Path, rows: Sequence[Row]) -> list[Row]:
         root: the folder that paths are relative to.
         rows: of the manifest.
     """
-    asked = [row.get("path") for row in rows if not ending_of(row.get("path"))]
-    places = {_there(root, root / path) for path in asked if path and not (root / path).exists()}
+    named = (
+        posixpath.normpath(row.get("path"))
+        for row in rows
+        if row.get("path") and not ending_of(row.get("path"))
+    )
+    # What leads out of the folder is refused later, in words of its own.
+    asked = {path for path in named if not path.startswith(("/", "..")) and not (root / path).exists()}
+    places = {_there(root, root / path) for path in asked}
     # What lies below another place is found with that.
     places = {place for place in places if not any(above in places for above in place.parents)}
     found: dict[str, tuple[str, ...]] = {}
@@ -117,11 +123,12 @@ def _names(root: Path, scans: Sequence[dicom.Series]) -> list[str]:
     """A name for each, relative to the cohort; unique."""
     folders = [_folder(root, series) for series in scans]
     here = Counter(folders)
+    above = {str(parent) for folder in here for parent in PurePosixPath(folder).parents}
     names = []
     for series, folder in zip(scans, folders, strict=True):
         if series.is_projection or (len(series.files) == 1 and (here[folder] > 1 or folder == "")):
             names.append(series.files[0].relative_to(root).as_posix())
-        elif here[folder] == 1 and folder and not any(other.startswith(folder + "/") for other in here):
+        elif here[folder] == 1 and folder and folder not in above:
             names.append(folder)
         elif here[folder] == 1 and not folder:
             names.append(_word(root.resolve().name))
