@@ -118,7 +118,11 @@ def test_whose_a_mask_is(tmp_path, images, masks, given):
         f"{image}.png": f"{mask}.png" for image, mask in given.items()
     }
     lost = len(masks) - len(given)
-    assert ("label" in next(iter(rows.values()))) == bool(lost) == any("names do not tell" in line for line in said)
+    assert (
+        ("label" in next(iter(rows.values())))
+        == bool(lost)
+        == any("names do not tell" in line for line in said)
+    )
     if lost:
         # Nobody passes for healthy whose mask was not found.
         assert {row["label"] for row in rows.values() if not row["mask_path"]} == {""}
