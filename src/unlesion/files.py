@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import csv
 import errno
 import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -112,6 +113,18 @@ def write_text(path: Path, text: str) -> None:
     """Write `text` as UTF-8, whole or not at all."""
     with whole_file(path) as partial:
         partial.write_text(text, encoding="utf-8")
+
+
+def write_table(path: Path, columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> None:
+    """Write rows as CSV under these columns, whole or not at all; None and what a row lacks become empty cells.
+
+    Values under other names are left out.
+    """
+    with whole_file(path) as partial, partial.open("w", newline="", encoding="utf-8") as stream:
+        writer = csv.DictWriter(stream, columns, restval="", extrasaction="ignore", lineterminator="\n")
+        writer.writeheader()
+        # The writer itself makes None an empty cell.
+        writer.writerows(rows)
 
 
 def write_json(path: Path, value: Any) -> None:

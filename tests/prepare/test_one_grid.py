@@ -17,7 +17,7 @@ from tests.cli.conftest import Command, unlesion  # noqa: F401
 from tests.report.test_pages import check
 from unlesion.errors import BadInput
 from unlesion.prepare.one_grid import on_one_grid
-from unlesion.prepare.sessions import names_of
+from unlesion.prepare.sessions import file_names
 from unlesion.scans import Cohort, Entry
 
 FINE, FINE_SHAPE = np.diag([2.0, 2.0, 2.0, 1.0]), (40, 44, 36)
@@ -283,8 +283,8 @@ def test_what_is_there_is_what_is_meant(clinic: Path, tmp_path: Path, unlesion: 
 
 
 def test_channels_get_names_of_their_own() -> None:
-    assert names_of(["T1", "FLAIR"]) == ["T1", "FLAIR"]
-    assert names_of(["T2", "T2*", "t2", "mask", "平扫", "增强"]) == [
+    assert file_names(["T1", "FLAIR"]) == ["T1", "FLAIR"]
+    assert file_names(["T2", "T2*", "t2", "mask", "平扫", "增强"]) == [
         "T2", "T2-2", "t2-3", "mask-2", "image", "image-2",
     ]  # fmt: skip
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from unlesion.files import whole_file, write_text
+from unlesion.files import write_table, write_text
 from unlesion.report.bench_columns import ranking_of, shows
 
 # Column -> path in metrics.json. A metric gives three columns: value, lower and upper end.
@@ -48,11 +47,7 @@ LAST = (*VERSUS, "left_out", "repeat", "problem")
 def write_csv(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
     """Write all rows with all columns."""
     metrics = [f"{name}{end}" for name in METRICS for end in ("", "_lo", "_hi")]
-    with whole_file(path) as partial, partial.open("w", newline="", encoding="utf-8") as stream:
-        writer = csv.DictWriter(stream, (*FIRST, *metrics, *LAST), extrasaction="ignore", restval="")
-        writer.writeheader()
-        for row in rows:
-            writer.writerow({k: "" if v is None else v for k, v in row.items()})
+    write_table(path, (*FIRST, *metrics, *LAST), rows)
 
 
 def flatten(metrics: Mapping[str, Any]) -> dict[str, Any]:

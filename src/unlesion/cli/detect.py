@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import hashlib
 from functools import partial
 from pathlib import Path
@@ -26,7 +25,7 @@ from unlesion.cli.options import (
     workers,
 )
 from unlesion.errors import BadInput, UnlesionError
-from unlesion.files import read_json, whole_file
+from unlesion.files import read_json, write_table
 from unlesion.wording import count
 
 if TYPE_CHECKING:
@@ -268,20 +267,18 @@ def _write_scores(out: Path, entries: list[Entry], problems: dict[str, str]) -> 
     """Write `scores.csv`; rows of earlier calls stay as long as their results do."""
     new = {entry.key for entry in entries}
     earlier = [row for row in _rows_in(out) if row["key"] not in new and (out / row["key"]).is_dir()]
-    with whole_file(out / "scores.csv") as partial, partial.open("w", newline="", encoding="utf-8") as stream:
-        writer = csv.DictWriter(stream, COLUMNS, extrasaction="ignore")
-        writer.writeheader()
-        writer.writerows(earlier)
-        for entry in entries:
-            row: dict[str, Any] = {"key": entry.key, "subject": entry.subject, "scan": entry.scan_id}
-            row["label"] = entry.columns.get("label", "")
-            if entry.key in problems:
-                row["problem"] = problems[entry.key]
-            else:
-                found = read_json(out / entry.key / "detection.json")
-                row.update({k: "" if v is None else v for k, v in found.items() if k in COLUMNS})
-                row["warnings"] = "; ".join(found["warnings"])
-            writer.writerow(row)
+    rows: list[dict[str, Any]] = [*earlier]
+    for entry in entries:
+        row: dict[str, Any] = {"key": entry.key, "subject": entry.subject, "scan": entry.scan_id}
+        row["label"] = entry.columns.get("label", "")
+        if entry.key in problems:
+            row["problem"] = problems[entry.key]
+        else:
+            found = read_json(out / entry.key / "detection.json")
+            row.update({k: v for k, v in found.items() if k in COLUMNS})
+            row["warnings"] = "; ".join(found["warnings"])
+        rows.append(row)
+    write_table(out / "scores.csv", COLUMNS, rows)
 
 
 def _rows_in(out: Path) -> list[dict[str, str]]:

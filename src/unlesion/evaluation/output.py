@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,7 @@ from numpy.typing import NDArray
 
 from unlesion.archive import write_arrays
 from unlesion.evaluation.metric import Metric
-from unlesion.files import whole_set, write_json
+from unlesion.files import whole_set, write_json, write_table
 
 METRICS, SCANS, CURVES = "metrics.json", "scans.csv", "curves.json"
 HISTOGRAMS, KINDS = "histograms.npz", "groups.npz"
@@ -30,11 +29,7 @@ def write_evaluation(
     """Write an evaluation into a folder, instead of an earlier one, whole or not at all."""
     columns = list(dict.fromkeys(column for row in rows for column in row))
     with whole_set(Path(out), (SCANS, HISTOGRAMS, KINDS, CURVES, METRICS)) as new:
-        with (new / SCANS).open("w", newline="", encoding="utf-8") as stream:
-            writer = csv.DictWriter(stream, columns, restval="")
-            writer.writeheader()
-            for row in rows:
-                writer.writerow({k: "" if v is None else v for k, v in row.items()})
+        write_table(new / SCANS, columns, rows)
         for name, content in ((HISTOGRAMS, arrays), (KINDS, kinds)):
             if content:
                 write_arrays(new / name, content, compressed=True)

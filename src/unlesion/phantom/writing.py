@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from unlesion.files import write_text
+from unlesion.files import write_table
 
 # Raised whenever the same seed would give other voxels; subjects of another generator are made anew.
 GENERATOR = 2
@@ -63,11 +61,7 @@ def manifest_row(number: int, facts: dict[str, Any], **more: str) -> dict[str, s
 
 def write_manifest(path: Path, rows: list[dict[str, str]]) -> Path:
     """Write the rows under `COLUMNS`."""
-    text = io.StringIO()
-    writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    write_text(path, text.getvalue())
+    write_table(path, COLUMNS, rows)
     return path
 
 

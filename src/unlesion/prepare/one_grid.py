@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unlesion.errors import BadInput
-from unlesion.prepare.itk import one_thread
+from unlesion.prepare.itk import mutual_information, one_thread
 from unlesion.scans.checks import check_image, check_same_grid
 from unlesion.scans.entry import Entry
 from unlesion.scans.formats import read_array
@@ -193,18 +193,14 @@ def _registered(fixed: Any, moving: Any, path: Path) -> Any:
     try:
         # What is made within the block computes in one thread, too.
         with one_thread():
-            method = _mutual_information([min(0.5, SAMPLES * factor**3 / points) for factor in factors])
-            method.SetOptimizerAsRegularStepGradientDescent(
-                learningRate=2.0,
-                minStep=0.005,
-                numberOfIterations=150,
-                relaxationFactor=0.6,
-                gradientMagnitudeTolerance=1e-6,
+            method = mutual_information(
+                learning_rate=2.0, min_step=0.005, iterations=150, factors=factors, sigmas=(4.0, 2.0, 0.0)
             )
-            method.SetOptimizerScalesFromPhysicalShift()
-            method.SetShrinkFactorsPerLevel(factors)
-            method.SetSmoothingSigmasPerLevel([4.0, 2.0, 0.0])
-            method.SmoothingSigmasAreSpecifiedInPhysicalUnitsOn()
+            # A fixed seed: the same scans lie alike in every run.
+            method.SetMetricSamplingStrategy(method.RANDOM)
+            method.SetMetricSamplingPercentagePerLevel(
+                [_sampled(points, factor) for factor in factors], seed=1
+            )
             method.SetInitialTransform(start, inPlace=True)
             method.Execute(fixed, moving)
             found = [_unlikeness(fixed, moving, move, points) for move in (header, start)]
@@ -238,23 +234,18 @@ def _start(fixed: Any, moving: Any) -> Any:
     return transform
 
 
-def _mutual_information(shares: list[float]) -> Any:
-    """The metric, looking at these shares of the voxels, a level each; with a fixed seed scans lie alike in every run."""
-    import SimpleITK as sitk
-
-    method = sitk.ImageRegistrationMethod()
-    method.SetMetricAsMattesMutualInformation(numberOfHistogramBins=32)
-    method.SetMetricSamplingStrategy(method.RANDOM)
-    method.SetMetricSamplingPercentagePerLevel(shares, seed=1)
-    method.SetInterpolator(sitk.sitkLinear)
-    return method
-
-
 def _unlikeness(fixed: Any, moving: Any, move: Any, points: float) -> float:
-    """Minus the mutual information under a transform."""
-    method = _mutual_information([min(0.5, SAMPLES / points)])
+    """Minus the mutual information under a transform, of the same voxels for each."""
+    method = mutual_information(learning_rate=1.0, min_step=1.0, iterations=1, factors=(1,), sigmas=(0.0,))
+    method.SetMetricSamplingStrategy(method.RANDOM)
+    method.SetMetricSamplingPercentage(_sampled(points, 1), seed=1)
     method.SetInitialTransform(move)
     return float(method.MetricEvaluate(fixed, moving))
+
+
+def _sampled(points: float, factor: int) -> float:
+    """The share of the voxels of a level that is looked at."""
+    return float(min(0.5, SAMPLES * factor**3 / points))
 
 
 def _shrink(image: Any, factor: int) -> int:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import re
 import traceback
@@ -16,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from unlesion.errors import BadInput, in_words
-from unlesion.files import read_json, whole_file, whole_set, write_json
+from unlesion.files import read_json, whole_set, write_json, write_table
 from unlesion.parallel import as_they_come
 from unlesion.prepare.item import Failure
 from unlesion.prepare.one_grid import Joined, on_one_grid
@@ -101,7 +100,8 @@ def write_sessions(
         done(made.key)
     sessions = [found[entry.key] for entry in cohort if entry.key in found]
     if sessions:
-        _write_manifest(out / MANIFEST, [row for session in sessions for row in session.rows])
+        rows = [row for session in sessions for row in session.rows]
+        write_table(out / MANIFEST, list(dict.fromkeys(name for row in rows for name in row)), rows)
     return sessions, failures
 
 
@@ -140,7 +140,7 @@ def _write(entry: Entry, *, out: Path, register: bool) -> Session | Failure:
 
 
 def _write_files(folder: Path, entry: Entry, joined: Joined) -> None:
-    for name, voxels in zip(names_of(entry.modality), joined.voxels, strict=True):
+    for name, voxels in zip(file_names(entry.modality), joined.voxels, strict=True):
         nifti.write(folder / name, voxels, joined.grid, dtype=np.float32)
     if joined.mask is not None:
         # Labels are whole numbers, but for what a slope makes of them.
@@ -149,7 +149,7 @@ def _write_files(folder: Path, entry: Entry, joined: Joined) -> None:
         nifti.write(folder / "roi", (joined.roi > 0).astype(np.uint8), joined.grid, dtype=np.uint8)
 
 
-def names_of(modalities: Sequence[str]) -> list[str]:
+def file_names(modalities: Sequence[str]) -> list[str]:
     """The names of the channels' files, without their ending; no two are alike, nor like that of another file of a session."""
     taken = {"mask", "roi"}
     names = []
@@ -166,7 +166,7 @@ def names_of(modalities: Sequence[str]) -> list[str]:
 
 
 def _files_of(entry: Entry) -> list[str]:
-    return [f"{name}.nii.gz" for name in (*names_of(entry.modality), "mask", "roi")]
+    return [f"{name}.nii.gz" for name in (*file_names(entry.modality), "mask", "roi")]
 
 
 def _rows(entry: Entry) -> list[dict[str, str]]:
@@ -186,7 +186,7 @@ def _rows(entry: Entry) -> list[dict[str, str]]:
             "scan": entry.scan_id,
             "modality": name,
         }
-        for name, file in zip(entry.modality, names_of(entry.modality), strict=True)
+        for name, file in zip(entry.modality, file_names(entry.modality), strict=True)
     ]
 
 
@@ -231,11 +231,3 @@ def _known(folder: Path, entry: Entry, state: Sequence[Any]) -> dict[str, Any] |
         return None
     same = isinstance(found, dict) and found.get("state") == json.loads(json.dumps(state))
     return found if same and isinstance(found.get("warnings"), list) else None
-
-
-def _write_manifest(path: Path, rows: Sequence[Mapping[str, str]]) -> None:
-    columns = list(dict.fromkeys(name for row in rows for name in row))
-    with whole_file(path) as partial_file, partial_file.open("w", newline="", encoding="utf-8") as stream:
-        writer = csv.DictWriter(stream, columns, restval="")
-        writer.writeheader()
-        writer.writerows(rows)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from unlesion.prepare import foreground
-from unlesion.prepare.itk import one_thread
+from unlesion.prepare.itk import mutual_information, one_thread
 from unlesion.prepare.roi import Region
 from unlesion.scans.scan import Scan
 
@@ -106,27 +106,15 @@ def _register(
     first.SetMatrix(to_mm[:3, :3].ravel().tolist())
     first.SetTranslation((to_mm[:3, :3] @ middle + to_mm[:3, 3] - middle).tolist())
 
-    # What is made within the block computes in one thread, too.
+    around = ndimage.binary_dilation(template > 0.05, iterations=2)
+    # The scan may be a T2 or FLAIR, the template is a T1. What is made within the block computes in one thread, too.
     with one_thread():
-        registration = sitk.ImageRegistrationMethod()
-        # Mutual information: the scan may be a T2 or FLAIR, the template is a T1. Every voxel is used, so
-        # that no random sampling makes two runs differ.
-        registration.SetMetricAsMattesMutualInformation(numberOfHistogramBins=32)
-        registration.SetMetricSamplingStrategy(registration.NONE)
-        around = ndimage.binary_dilation(template > 0.05, iterations=2)
-        registration.SetMetricFixedMask(_itk(around.astype(np.uint8), (COARSE_MM,) * 3, origin))
-        registration.SetInterpolator(sitk.sitkLinear)
-        registration.SetOptimizerAsRegularStepGradientDescent(
-            learningRate=4.0,
-            minStep=0.02,
-            numberOfIterations=60,
-            relaxationFactor=0.6,
-            gradientMagnitudeTolerance=1e-6,
+        registration = mutual_information(
+            learning_rate=4.0, min_step=0.02, iterations=60, factors=(2, 1), sigmas=(4.0, 0.0)
         )
-        registration.SetOptimizerScalesFromPhysicalShift()
-        registration.SetShrinkFactorsPerLevel([2, 1])
-        registration.SetSmoothingSigmasPerLevel([4.0, 0.0])
-        registration.SmoothingSigmasAreSpecifiedInPhysicalUnitsOn()
+        # Every voxel is used, so that no random sampling makes two runs differ.
+        registration.SetMetricSamplingStrategy(registration.NONE)
+        registration.SetMetricFixedMask(_itk(around.astype(np.uint8), (COARSE_MM,) * 3, origin))
         registration.SetInitialTransform(first, inPlace=True)
         registration.Execute(fixed, moving_image)
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import csv
 from collections import defaultdict
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from unlesion.files import whole_file
+from unlesion.files import write_table
 from unlesion.scans.cohort import Cohort
 from unlesion.scans.entry import Entry
 from unlesion.scans.names import (
@@ -55,10 +54,7 @@ def write_manifest(cohort: Cohort, path: Path) -> list[str]:
     columns += [
         name for name in dict.fromkeys(name for row in rows for name in row) if name and name not in columns
     ]
-    with whole_file(path) as partial, partial.open("w", newline="", encoding="utf-8") as stream:
-        writer = csv.DictWriter(stream, columns, restval="", extrasaction="ignore")
-        writer.writeheader()
-        writer.writerows(rows)
+    write_table(path, columns, rows)
     return said
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 from pathlib import Path
 
-from unlesion.files import whole_file
+from unlesion.files import write_table
 
 FIELDS = ("stage", "step", "minutes", "loss", "others")
 
@@ -65,7 +65,4 @@ class History:
 
     def write(self) -> None:
         """Write all rows."""
-        with whole_file(self.path) as partial, partial.open("w", newline="", encoding="utf-8") as stream:
-            writer = csv.DictWriter(stream, FIELDS)
-            writer.writeheader()
-            writer.writerows(self.rows)
+        write_table(self.path, FIELDS, self.rows)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import os
 import traceback
@@ -14,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from unlesion.errors import BadInput, UnlesionError
-from unlesion.files import write_json, write_text
+from unlesion.files import write_json, write_table
 from unlesion.parallel import as_they_come
 from unlesion.phantom.design import known_pathologies
 from unlesion.phantom.implant.anatomy import RealAnatomy, anatomy_of
@@ -123,7 +121,8 @@ def write_implants(
     ordered = [one.key for entry, implants, _ in jobs for one in implants]
     implanted = [made[key] for key in ordered if key in made]
     extra = list(dict.fromkeys(name for row in rows for name in row if name not in COLUMNS))
-    manifest = _write_manifest(out / "manifest.csv", [*COLUMNS, *extra], [*rows, *implanted])
+    manifest = out / "manifest.csv"
+    write_table(manifest, [*COLUMNS, *extra], [*rows, *implanted])
     return Implants(
         manifest=manifest,
         healthy=len(rows),
@@ -272,15 +271,6 @@ def _put(path: Path, root: Path, out: Path) -> str:
     relative = Path("healthy") / os.path.relpath(path, root)
     link_or_copy(path, out / relative)
     return relative.as_posix()
-
-
-def _write_manifest(path: Path, columns: list[str], rows: list[dict[str, str]]) -> Path:
-    text = io.StringIO()
-    writer = csv.DictWriter(text, columns, lineterminator="\n", restval="")
-    writer.writeheader()
-    writer.writerows(rows)
-    write_text(path, text.getvalue())
-    return path
 
 
 def _age(entry: Entry) -> int:
