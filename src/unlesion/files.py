@@ -115,13 +115,29 @@ def write_text(path: Path, text: str) -> None:
         partial.write_text(text, encoding="utf-8")
 
 
-def write_table(path: Path, columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> None:
+def write_table(
+    path: Path, columns: Sequence[str], rows: Iterable[Mapping[str, Any]], *, ignore_others: bool = False
+) -> None:
     """Write rows as CSV under these columns, whole or not at all; None and what a row lacks become empty cells.
 
-    Values under other names are left out.
+    Args:
+        path: the file.
+        columns: in their order.
+        rows: values by column.
+        ignore_others: leave out values under other names, instead of refusing them.
+
+    Raises:
+        BadInput: it cannot be written.
+        ValueError: a row has a value under another name.
     """
     with whole_file(path) as partial, partial.open("w", newline="", encoding="utf-8") as stream:
-        writer = csv.DictWriter(stream, columns, restval="", extrasaction="ignore", lineterminator="\n")
+        writer = csv.DictWriter(
+            stream,
+            columns,
+            restval="",
+            extrasaction="ignore" if ignore_others else "raise",
+            lineterminator="\n",
+        )
         writer.writeheader()
         # The writer itself makes None an empty cell.
         writer.writerows(rows)

@@ -53,7 +53,7 @@ def test_evaluate_compare_and_maps_of_anybody(
     page = (tmp_path / "compare" / "report.html").read_text()
     assert "report.html" in said.err and "The same scans" in page and "cannot be told apart" in page
     # The same folder twice is told apart, and no other verb's page is replaced.
-    assert f"{one.name} ({one.as_posix()}) 2 minus" in page or f"({one.as_posix()}) 2" in page
+    assert f"({one.as_posix()}) 2 minus" in page
     assert "choose another folder" in unlesion("compare", one, one, "--out", one).complaint
     said = unlesion("compare", one, one, "--out", tmp_path / "quiet", "--quiet")
     assert (said.code, said.out) == (0, "")

@@ -334,7 +334,7 @@ def test_the_robust_code_hardly_moves_with_a_lesion(learnt: tuple[DisentangledAn
     for rounds in (0, 3):
         codes = [dal(robust=rounds).redraw(learnt[1], one).code for one in (batch, lesioned)]
         moves[rounds] = float((codes[0] - codes[1]).abs().mean() / codes[0].abs().mean())
-    # 0.5 to 0.61 of it after so short a training, by the machine that rounds.
+    # After so short a training it depends on how a machine rounds: below 0.6 on some, 0.603 on one.
     assert moves[3] < 0.7 * moves[0]
 
 

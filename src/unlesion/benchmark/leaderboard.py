@@ -47,7 +47,7 @@ LAST = (*VERSUS, "left_out", "repeat", "problem")
 def write_csv(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
     """Write all rows with all columns."""
     metrics = [f"{name}{end}" for name in METRICS for end in ("", "_lo", "_hi")]
-    write_table(path, (*FIRST, *metrics, *LAST), rows)
+    write_table(path, (*FIRST, *metrics, *LAST), rows, ignore_others=True)
 
 
 def flatten(metrics: Mapping[str, Any]) -> dict[str, Any]:

@@ -9,12 +9,8 @@ import typer
 
 from unlesion.cli.console import Console
 from unlesion.cli.options import Jobs, Out, Quiet, Root, Volume, Where, open_cohort, split_words, workers
-from unlesion.cli.taken import refuse_taken
 from unlesion.errors import BadInput
 from unlesion.wording import count
-
-# By this file a folder is known to be an output of `align`.
-OURS = "align.json"
 
 
 def command(
@@ -37,10 +33,10 @@ def command(
     quiet: Quiet = False,
 ) -> None:
     """Write the channels of each session on one grid, for --channels; a second call goes on where the first stopped."""
-    from unlesion.files import write_json
     from unlesion.prepare import is_store
-    from unlesion.prepare.sessions import write_sessions
+    from unlesion.prepare.sessions import PAGE, claim, write_sessions
     from unlesion.report.aligned_page import write_aligned_page
+    from unlesion.scans.cohort import MANIFEST
     from unlesion.sweep import Failures
 
     if len(split_words(channels)) < 2:
@@ -49,22 +45,12 @@ def command(
         raise BadInput(
             f"{cohort}: a prepared store, whose scans lie on one grid; give what it was prepared from"
         )
-    if (out / OURS).exists() and cohort.resolve() in (out.resolve(), (out / "manifest.csv").resolve()):
-        raise BadInput(f"--out {out}: is what was given to align; choose another folder")
     opened = open_cohort(cohort, root=root, where=where, channels=channels, volume=volume)
-    refuse_taken(out, own=OURS)
-    is_listed = root is not None or cohort.suffix.lower() == ".csv" or (cohort / "manifest.csv").is_file()
-    if not is_listed and cohort.resolve() in (out.resolve(), *out.resolve().parents):
-        raise BadInput(
-            f"--out {out}: lies among the originals, whose cohort it would become part of; choose another"
-        )
+    is_listed = cohort.suffix.lower() == ".csv" or (cohort / MANIFEST).is_file()
+    claim(out, opened, among=not is_listed)
     console = Console(quiet=quiet, out=out)
     for warning in opened.warnings:
         console.warn(warning)
-    write_json(
-        out / OURS,
-        {"notice": "For research use only; not a medical device.", "channels": split_words(channels)},
-    )
     with workers(jobs) as executor, console.bars("align", len(opened)) as advance:
         sessions, bad = write_sessions(
             opened, out, register=register, executor=executor, done=lambda key: advance(note=key)
@@ -75,9 +61,9 @@ def command(
         for warning in session.warnings:
             console.warn(f"{session.key}: {warning}")
     if sessions:
-        page = write_aligned_page(out / "report.html", sessions, registered=register)
+        page = write_aligned_page(out / PAGE, sessions, registered=register)
         console.tell(
-            f"{out / 'manifest.csv'}: {count(len(sessions), 'scan')}; look at {page}, then go on with `--channels {channels}`"
+            f"{out / MANIFEST}: {count(len(sessions), 'scan')}; look at {page}, then go on with `--channels {channels}`"
         )
     failures.settle(
         f"{len(failures)} of {count(len(opened), 'scan')} could not be aligned (named above); the rest is in {out}"

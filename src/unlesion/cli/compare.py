@@ -9,7 +9,6 @@ import typer
 
 from unlesion.cli.console import Console
 from unlesion.cli.options import Quiet
-from unlesion.cli.taken import refuse_taken
 from unlesion.errors import BadInput
 from unlesion.wording import count
 
@@ -38,8 +37,10 @@ def command(
         raise BadInput(f"--scoring {scoring}: choose native or shared")
     from unlesion.evaluation import compare, names_of, write_comparison
 
-    if out is not None:
-        refuse_taken(out, own="compare.json")
+    if out is not None and (out / "report.html").exists() and not (out / "compare.json").exists():
+        raise BadInput(
+            f"--out {out}: holds another verb's output, whose page would be replaced; choose another folder"
+        )
     found = compare(evaluations, scoring=scoring, by=by)
     console = Console(quiet=quiet, out=out)
     if not quiet:

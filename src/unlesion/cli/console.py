@@ -43,8 +43,7 @@ class Console:
 
     def tell(self, message: str) -> None:
         """Say something worth knowing."""
-        if _log.handlers:
-            _log.info(message)
+        _log.info(message)
         if not self.quiet:
             print(message, file=sys.stderr, flush=True)
 

@@ -278,7 +278,8 @@ def _write_scores(out: Path, entries: list[Entry], problems: dict[str, str]) -> 
             row.update({k: v for k, v in found.items() if k in COLUMNS})
             row["warnings"] = "; ".join(found["warnings"])
         rows.append(row)
-    write_table(out / "scores.csv", COLUMNS, rows)
+    # Rows of earlier versions may have other columns.
+    write_table(out / "scores.csv", COLUMNS, rows, ignore_others=True)
 
 
 def _rows_in(out: Path) -> list[dict[str, str]]:

@@ -30,6 +30,7 @@ def command(
         )
     from unlesion.prepare import is_store
     from unlesion.scans.cohort import MANIFEST
+    from unlesion.scans.folder import WRITES_ONE
 
     if is_store(cohort):
         raise BadInput(
@@ -43,12 +44,12 @@ def command(
     opened = open_cohort(cohort, root=root, where=where)
     for warning in opened.warnings:
         # What a manifest mends is being mended.
-        if "`unlesion manifest`" not in warning:
+        if not warning.endswith(WRITES_ONE):
             console.warn(warning)
-    from unlesion.scans.listing import write_manifest
+    from unlesion.scans.listing import write_listing
     from unlesion.scans.manifest import read_rows
 
-    for said in write_manifest(opened, out):
+    for said in write_listing(opened, out):
         console.warn(f"{said}: look at it")
     lies_apart = out.parent.resolve() != opened.root.resolve()
     _, rows = read_rows(out)

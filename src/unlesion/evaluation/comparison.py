@@ -14,7 +14,7 @@ from unlesion.evaluation.metric import Interval
 from unlesion.evaluation.paired import SCHEMES, Scheme
 from unlesion.evaluation.stored import TWIN, StoredEvaluation
 from unlesion.evaluation.within import PLACE as WITHIN
-from unlesion.files import whole_file, write_json
+from unlesion.files import write_json, write_table
 from unlesion.wording import count
 
 ROUNDS = 10_000
@@ -150,10 +150,8 @@ def _names(stored: Sequence[StoredEvaluation]) -> list[str]:
 
 def write_comparison(comparisons: Sequence[Comparison], out: Path) -> None:
     """Write `compare.json` and `compare.csv` into a folder."""
-    import csv
-
     out = Path(out)
-    columns = (
+    columns = [
         "first",
         "second",
         "scoring",
@@ -163,17 +161,27 @@ def write_comparison(comparisons: Sequence[Comparison], out: Path) -> None:
         "value_first",
         "value_second",
         "difference",
-    )
-    with whole_file(out / "compare.csv") as partial, partial.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        writer.writerow((*columns, "ci_low", "ci_high", "p_value", "subjects", "why"))
-        for pair in comparisons:
-            for d in pair.differences:
-                low, high = d.ci or ("", "")
-                numbers = ["" if v is None else v for v in (d.first, d.second, d.difference)]
-                p_value = "" if d.p_value is None else d.p_value
-                names = [pair.first, pair.second, pair.scoring, *(pair.group or ("", "")), d.metric]
-                writer.writerow([*names, *numbers, low, high, p_value, pair.subjects, d.why])
+    ]
+    columns += ["ci_low", "ci_high", "p_value", "subjects", "why"]
+    rows = []
+    for pair in comparisons:
+        by, group = pair.group or (None, None)
+        for d in pair.differences:
+            low, high = d.ci or (None, None)
+            values = [
+                pair.first,
+                pair.second,
+                pair.scoring,
+                by,
+                group,
+                d.metric,
+                d.first,
+                d.second,
+                d.difference,
+            ]
+            values += [low, high, d.p_value, pair.subjects, d.why]
+            rows.append(dict(zip(columns, values, strict=True)))
+    write_table(out / "compare.csv", columns, rows)
     write_json(
         out / "compare.json",
         {

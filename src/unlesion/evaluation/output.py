@@ -26,7 +26,19 @@ def write_evaluation(
     arrays: Mapping[str, NDArray[Any]],
     kinds: Mapping[str, NDArray[Any]],
 ) -> None:
-    """Write an evaluation into a folder, instead of an earlier one, whole or not at all."""
+    """Write an evaluation into a folder, instead of an earlier one, whole or not at all; `metrics.json` says that all is there.
+
+    Args:
+        out: the folder; other files in it stay.
+        metrics: nested, with `Metric` at its leaves or plain.
+        rows: of `scans.csv`, a scan each.
+        curves: points by scoring.
+        arrays: counts by subject, from which `compare` works; none are written if empty.
+        kinds: the same for every kind of scan.
+
+    Raises:
+        BadInput: it cannot be written.
+    """
     columns = list(dict.fromkeys(column for row in rows for column in row))
     with whole_set(Path(out), (SCANS, HISTOGRAMS, KINDS, CURVES, METRICS)) as new:
         write_table(new / SCANS, columns, rows)

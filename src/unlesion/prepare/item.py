@@ -21,6 +21,7 @@ from unlesion.prepare.recipe import Recipe
 from unlesion.prepare.resample import to_prepared
 from unlesion.prepare.stored import marks_lesion
 from unlesion.scans.entry import Entry
+from unlesion.scans.prints import state_of
 
 # Goes up when the same recipe would prepare the same scan differently: older items are then redone.
 VERSION = 1
@@ -78,13 +79,7 @@ class Item:
 
 def fingerprint(entry: Entry, recipe: Recipe) -> str:
     """Changes with anything that changes the prepared pixels: recipe, files (by length and time), row."""
-    files: list[list[Any]] = []
-    for path in entry.files:
-        try:
-            state = path.stat()
-            files.append([path.name, state.st_size, state.st_mtime_ns])
-        except OSError:
-            files.append([path.name, -1, -1])
+    files: list[list[Any]] = [list(state_of(path)) for path in entry.files]
     # The same file may turn from a mask into a roi.
     files.append(
         [len(entry.paths), entry.mask_path is not None, entry.roi_path is not None, len(entry.twin_paths)]

@@ -20,19 +20,10 @@ def one_thread() -> Iterator[None]:
         sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(threads)
 
 
-def mutual_information(
-    *, learning_rate: float, min_step: float, iterations: int, factors: Sequence[int], sigmas: Sequence[float]
-) -> Any:
-    """A registration by mutual information, which fits other contrasts too; sampling and start are the caller's.
+def mutual_information() -> Any:
+    """A registration by mutual information, which fits other contrasts too; sampling, descent and start are the caller's.
 
     Make it within `one_thread`: it keeps the number of threads from when it was made.
-
-    Args:
-        learning_rate: first step, in mm.
-        min_step: last step.
-        iterations: steps of a level at most.
-        factors: by how much images are shrunk, a level each, coarsest first.
-        sigmas: mm of smoothing, a level each.
 
     Returns:
         A SimpleITK `ImageRegistrationMethod`. Source: Mattes et al., IEEE TMI 2003, as SimpleITK computes it.
@@ -42,6 +33,28 @@ def mutual_information(
     method = sitk.ImageRegistrationMethod()
     method.SetMetricAsMattesMutualInformation(numberOfHistogramBins=32)
     method.SetInterpolator(sitk.sitkLinear)
+    return method
+
+
+def descend(
+    method: Any,
+    *,
+    learning_rate: float,
+    min_step: float,
+    iterations: int,
+    factors: Sequence[int],
+    sigmas: Sequence[float],
+) -> None:
+    """Let a registration go down in regular steps, from coarse images to fine ones.
+
+    Args:
+        method: the registration.
+        learning_rate: first step, in mm.
+        min_step: last step.
+        iterations: steps of a level at most.
+        factors: by how much images are shrunk, a level each, coarsest first.
+        sigmas: mm of smoothing, a level each.
+    """
     method.SetOptimizerAsRegularStepGradientDescent(
         learningRate=learning_rate,
         minStep=min_step,
@@ -53,4 +66,3 @@ def mutual_information(
     method.SetShrinkFactorsPerLevel(list(factors))
     method.SetSmoothingSigmasPerLevel(list(sigmas))
     method.SmoothingSigmasAreSpecifiedInPhysicalUnitsOn()
-    return method

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unlesion.errors import BadInput
-from unlesion.prepare.itk import mutual_information, one_thread
+from unlesion.prepare.itk import descend, mutual_information, one_thread
 from unlesion.scans.checks import check_image, check_same_grid
 from unlesion.scans.entry import Entry
 from unlesion.scans.formats import read_array
@@ -37,7 +37,7 @@ class Joined:
         roi: likewise.
         moved_mm: how far each channel was moved at the middle of the field, beyond what headers say; 0 without registration.
         turned: by how many degrees.
-        seen: share of the first channel's field that each shows.
+        seen: share of the first channel's field that each shows, 0 to 1.
         warnings: what was noticed.
     """
 
@@ -193,8 +193,14 @@ def _registered(fixed: Any, moving: Any, path: Path) -> Any:
     try:
         # What is made within the block computes in one thread, too.
         with one_thread():
-            method = mutual_information(
-                learning_rate=2.0, min_step=0.005, iterations=150, factors=factors, sigmas=(4.0, 2.0, 0.0)
+            method = mutual_information()
+            descend(
+                method,
+                learning_rate=2.0,
+                min_step=0.005,
+                iterations=150,
+                factors=factors,
+                sigmas=(4.0, 2.0, 0.0),
             )
             # A fixed seed: the same scans lie alike in every run.
             method.SetMetricSamplingStrategy(method.RANDOM)
@@ -236,7 +242,7 @@ def _start(fixed: Any, moving: Any) -> Any:
 
 def _unlikeness(fixed: Any, moving: Any, move: Any, points: float) -> float:
     """Minus the mutual information under a transform, of the same voxels for each."""
-    method = mutual_information(learning_rate=1.0, min_step=1.0, iterations=1, factors=(1,), sigmas=(0.0,))
+    method = mutual_information()
     method.SetMetricSamplingStrategy(method.RANDOM)
     method.SetMetricSamplingPercentage(_sampled(points, 1), seed=1)
     method.SetInitialTransform(move)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
-import re
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
@@ -20,12 +20,15 @@ from unlesion.parallel import as_they_come
 from unlesion.prepare.item import Failure
 from unlesion.prepare.one_grid import Joined, on_one_grid
 from unlesion.scans import Cohort, Entry
+from unlesion.scans.cohort import MANIFEST
 from unlesion.scans.formats import nifti
+from unlesion.scans.names import word_of
+from unlesion.scans.prints import state_of
 
 # In the folder of each session.
 RECORD = "session.json"
-# Beside these folders.
-MANIFEST, PAGE = "manifest.csv", "report.html"
+# Beside these folders: by the last the output is known to be one of `align`, and whether its manifest is still as it was written.
+PAGE, CLAIM = "report.html", "align.json"
 # Goes up when the same files would come out differently: older sessions are then done again.
 VERSION = 1
 # What a manifest says of files, and of the originals alone.
@@ -57,6 +60,54 @@ class Session:
     key: str
     rows: tuple[Mapping[str, str], ...]
     warnings: tuple[str, ...]
+
+
+def claim(out: Path, cohort: Cohort, *, among: bool) -> None:
+    """Make a folder one for the sessions of a cohort.
+
+    Args:
+        out: the folder; it may be missing.
+        cohort: with joined channels.
+        among: whether what lies below the cohort's folder belongs to it (no manifest names its images).
+
+    Raises:
+        BadInput: it holds anything but sessions of the same channels, or a manifest that was changed by hand, or is the folder of the
+            originals.
+    """
+    out = Path(out)
+    here, root = out.resolve(), cohort.root.resolve()
+    if here == root or (among and root in here.parents):
+        raise BadInput(
+            f"--out {out}: lies among the originals, which stay as they are; choose another folder"
+        )
+    modalities = list(next(iter(cohort)).modality)
+    if not (out / CLAIM).exists():
+        others = [path.name for path in out.iterdir() if path.name[0] != "."] if out.is_dir() else []
+        if others:
+            raise BadInput(
+                f"{out}: holds other files ({', '.join(sorted(others)[:3])}); choose a folder of its own"
+            )
+    else:
+        record = read_json(out / CLAIM)
+        if record.get("channels") != modalities:
+            raise BadInput(
+                f"{out}: holds sessions of other channels ({', '.join(record.get('channels') or ())}); choose another folder"
+            )
+        if (out / MANIFEST).exists() and record.get("manifest") != _sha256(out / MANIFEST):
+            raise BadInput(
+                f"{out / MANIFEST}: was changed since it was written; move it away, or choose another --out"
+            )
+    _claim(out, modalities)
+
+
+def _claim(out: Path, modalities: Sequence[str]) -> None:
+    written = _sha256(out / MANIFEST) if (out / MANIFEST).exists() else None
+    notice = "For research use only; not a medical device."
+    write_json(out / CLAIM, {"notice": notice, "channels": list(modalities), "manifest": written})
+
+
+def _sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def write_sessions(
@@ -102,6 +153,7 @@ def write_sessions(
     if sessions:
         rows = [row for session in sessions for row in session.rows]
         write_table(out / MANIFEST, list(dict.fromkeys(name for row in rows for name in row)), rows)
+        _claim(out, [row["modality"] for row in sessions[0].rows])
     return sessions, failures
 
 
@@ -154,7 +206,7 @@ def file_names(modalities: Sequence[str]) -> list[str]:
     taken = {"mask", "roi"}
     names = []
     for modality in modalities:
-        bare = re.sub(r"[^A-Za-z0-9.+]+", "-", modality).strip("-.") or "image"
+        bare = word_of(modality, otherwise="image")
         name = next(
             n
             for n in (bare, *(f"{bare}-{k}" for k in range(2, len(modalities) + 3)))
@@ -192,8 +244,8 @@ def _rows(entry: Entry) -> list[dict[str, str]]:
 
 def _state(entry: Entry, register: bool) -> list[Any]:
     """Changes with the files that a session is made of, with what each of them is, and with how it is made."""
-    files = [_facts(path) for path in entry.images]
-    others = [None if path is None else _facts(path) for path in (entry.mask_path, entry.roi_path)]
+    files = [state_of(path) for path in entry.images]
+    others = [None if path is None else state_of(path) for path in (entry.mask_path, entry.roi_path)]
     return [
         VERSION,
         register,
@@ -204,15 +256,6 @@ def _state(entry: Entry, register: bool) -> list[Any]:
         entry.mask_channel,
         entry.roi_channel,
     ]
-
-
-def _facts(path: Path) -> list[Any]:
-    try:
-        facts = path.stat()
-    except OSError:
-        # Reading it says what is wrong.
-        return [path.name, -1, -1]
-    return [path.name, facts.st_size, facts.st_mtime_ns]
 
 
 def _known(folder: Path, entry: Entry, state: Sequence[Any]) -> dict[str, Any] | None:

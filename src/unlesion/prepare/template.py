@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from unlesion.prepare import foreground
-from unlesion.prepare.itk import mutual_information, one_thread
+from unlesion.prepare.itk import descend, mutual_information, one_thread
 from unlesion.prepare.roi import Region
 from unlesion.scans.scan import Scan
 
@@ -109,8 +109,9 @@ def _register(
     around = ndimage.binary_dilation(template > 0.05, iterations=2)
     # The scan may be a T2 or FLAIR, the template is a T1. What is made within the block computes in one thread, too.
     with one_thread():
-        registration = mutual_information(
-            learning_rate=4.0, min_step=0.02, iterations=60, factors=(2, 1), sigmas=(4.0, 0.0)
+        registration = mutual_information()
+        descend(
+            registration, learning_rate=4.0, min_step=0.02, iterations=60, factors=(2, 1), sigmas=(4.0, 0.0)
         )
         # Every voxel is used, so that no random sampling makes two runs differ.
         registration.SetMetricSamplingStrategy(registration.NONE)

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unlesion.prepare.sessions import RECORD, Session
-from unlesion.report.page import Budget, Group, Strip, write_page
+from unlesion.report.page import Budget, Group, Strip, doubtful_first, write_page
 from unlesion.report.tiles import contour_tile, data_uri, png, tile_size
 from unlesion.scans import read_scan
 from unlesion.wording import count
@@ -30,21 +30,21 @@ def write_aligned_page(path: Path, sessions: Sequence[Session], *, registered: b
         path: the page, beside the folders of the sessions.
         sessions: what was written.
         registered: whether channels were moved, or lie where their headers say.
+
+    Returns:
+        `path`.
     """
     doubtful = [one for one in sessions if one.warnings]
     others = [one for one in sessions if not one.warnings]
     budget = Budget()
     groups = []
-    for title, words, some in (
-        ("With a warning", "What the warning says stands beside each.", doubtful),
-        ("Others" if doubtful else "Sessions", "Spread evenly over the cohort.", others),
-    ):
-        chosen = [some[int((n + 0.5) / MOST * len(some))] for n in range(MOST)] if len(some) > MOST else some
+    for title, words, chosen in doubtful_first(doubtful, others, most=MOST, noun="Sessions"):
         strips = []
-        for session in chosen:
-            strip = _strip(path.parent, session)
-            if strip is None or not budget.take("".join(address for _, address in strip.tiles)):
+        for strip in (_strip(path.parent, session) for session in chosen):
+            if strip is None:
                 continue
+            if not budget.take("".join(address for _, address in strip.tiles)):
+                break
             strips.append(strip)
         if strips:
             groups.append(Group(title, words, strips))

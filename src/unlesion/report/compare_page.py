@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -59,6 +59,9 @@ def write_compare_page(
         comparisons: as in `compare.json`.
         galleries: names of the evaluations, and what they made of the same scans.
         picked: whether these cases were chosen by looking at maps.
+
+    Returns:
+        `path`.
     """
     scorings = list(dict.fromkeys(str(pair.get("scoring") or "native") for pair in comparisons))
     grouped = any(pair.get("group") for pair in comparisons)
@@ -118,6 +121,9 @@ def keep_pictures(named: Sequence[tuple[str, Path]], out: Path) -> None:
     Args:
         named: what the evaluations are called, and their folders.
         out: output of `compare`.
+
+    Raises:
+        BadInput: it cannot be written.
     """
     from unlesion.files import whole_folder, write_json
 
@@ -188,7 +194,9 @@ def _row_name(pair: Mapping[str, Any]) -> str:
     return f"{_pair(pair)}, {pair['group']}" if pair.get("group") else _pair(pair)
 
 
-def _rows(named: Any) -> list[tuple[str, float, tuple[float, float] | None]]:
+def _rows(
+    named: Iterable[tuple[str, Mapping[str, Any]]],
+) -> list[tuple[str, float, tuple[float, float] | None]]:
     return [
         (name, float(found["value"]), _ends(found))
         for name, found in named
@@ -216,7 +224,7 @@ def _warnings(comparisons: Sequence[Mapping[str, Any]]) -> list[str]:
         found.append(
             f"Intervals and p-values are not corrected for there being {len(comparisons)} comparisons: of many, some differ by chance."
         )
-    fewest = min((int(pair["subjects"]) for pair in comparisons), default=0)
+    fewest = min((pair["subjects"] for pair in comparisons), default=0)
     if fewest < 5:
         found.append(f"Where fewer than 5 subjects are compared (fewest: {fewest}), there are no intervals.")
     return found
@@ -240,7 +248,7 @@ def _table(pair: Mapping[str, Any]) -> dict[str, Any]:
     group = f", {pair.get('by')} {pair['group']}" if pair.get("group") else ""
     return {
         "title": f"{_pair(pair)}{group}",
-        "words": f"{count(int(pair['subjects']), 'subject')}, {pair.get('scoring') or 'native'} scoring",
+        "words": f"{count(pair['subjects'], 'subject')}, {pair.get('scoring') or 'native'} scoring",
         "first": pair["first"],
         "second": pair["second"],
         "rows": rows,

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from unlesion.files import write_text
 from unlesion.report.colours import FOUND, TRUTH, css_gradient
@@ -14,6 +14,8 @@ from unlesion.report.numbers import number, percent, plain
 from unlesion.report.tiles import contour_tile, data_uri, grey_tile, map_tile, mark_sides, png, tile_size
 from unlesion.report.words import NOTICE, p_in_words, sides_in_words
 from unlesion.wording import count
+
+Item = TypeVar("Item")
 
 # A page is refused beyond this size; pictures stop well before.
 MOST_BYTES = 10_000_000
@@ -56,6 +58,24 @@ class Group:
     def even(self) -> bool:
         """Whether all strips have the same tiles, so that names above the first say enough."""
         return len({tuple(name for name, _ in strip.tiles) for strip in self.strips}) <= 1
+
+
+def spread(items: Sequence[Item], most: int) -> list[Item]:
+    """At most so many of them, from the middle of equal parts of the list."""
+    if len(items) <= most:
+        return list(items)
+    return [items[int((number + 0.5) / most * len(items))] for number in range(most)]
+
+
+def doubtful_first(
+    doubtful: Sequence[Item], others: Sequence[Item], *, most: int, noun: str
+) -> list[tuple[str, str, list[Item]]]:
+    """Headings, their words and what stands under each: what has a warning, then others, as far as there are any."""
+    parts = (
+        ("With a warning", "What the warning says stands beside each.", doubtful),
+        ("Others" if doubtful else noun, "Spread evenly over the cohort.", others),
+    )
+    return [(title, words, spread(items, most)) for title, words, items in parts if items]
 
 
 def write_page(path: Path, template: str, **content: Any) -> Path:

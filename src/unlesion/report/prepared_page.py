@@ -11,15 +11,15 @@ import numpy as np
 
 from unlesion.prepare import Intensity, Placement, PreparedStore
 from unlesion.prepare.resample import to_prepared
-from unlesion.report.page import Budget, Group, Strip, write_page
+from unlesion.report.page import Budget, Group, Strip, doubtful_first, write_page
 from unlesion.report.tiles import contour_tile, data_uri, png, tile_size
 from unlesion.scans import Cohort, Entry
 from unlesion.wording import count
 
 _log = logging.getLogger("unlesion")
 
-# Scans of which something is to be said, and others, that the page shows at most.
-DOUBTFUL, OTHERS = 12, 12
+# Scans of which something is to be said that the page shows at most, and as many others.
+MOST = 12
 # Letters of a name above a picture.
 LONGEST = 26
 # Heights at which a volume is shown, as shares of its slices.
@@ -47,11 +47,7 @@ def write_prepared_page(path: Path, store: PreparedStore, cohort: Cohort, notice
     budget = Budget()
     groups = [
         _group(title, words, chosen, store, entries, budget)
-        for title, words, chosen in (
-            ("With a warning", "What the warning says stands beside each.", _spread(doubtful, DOUBTFUL)),
-            ("Others" if doubtful else "Scans", "Spread evenly over the cohort.", _spread(others, OTHERS)),
-        )
-        if chosen
+        for title, words, chosen in doubtful_first(doubtful, others, most=MOST, noun="Scans")
     ]
     size = store.recipe.size
     return write_page(
@@ -64,11 +60,6 @@ def write_prepared_page(path: Path, store: PreparedStore, cohort: Cohort, notice
         warnings=list(noticed),
         groups=groups,
     )
-
-
-def _spread(rows: Sequence[int], most: int) -> list[int]:
-    """At most so many of them, evenly."""
-    return [rows[int((n + 0.5) / most * len(rows))] for n in range(most)] if len(rows) > most else list(rows)
 
 
 def _group(

@@ -91,7 +91,7 @@ def check_same_grid(grid: Grid, wanted: Grid, path: Path, *, what: str) -> None:
     if grid.shape != wanted.shape:
         raise BadInput(
             f"{path}: this {what} has {_size(grid)} voxels (rows x columns x slices) but its scan has "
-            f"{_size(wanted)}; {_mend(what)}"
+            f"{_size(wanted)}; {_mend(what, wanted)}"
         )
     if grid.family != "nifti":
         return
@@ -99,7 +99,7 @@ def check_same_grid(grid: Grid, wanted: Grid, path: Path, *, what: str) -> None:
     if apart > max(SAME_PLACE_MM, SAME_PLACE * min(wanted.spacing)):
         raise BadInput(
             f"{path}: this {what} lies up to {apart:.3g} mm away from its scan (same shape, other affine); "
-            f"{_mend(what)}, or correct its header"
+            f"{_mend(what, wanted)}, or correct its header"
         )
 
 
@@ -123,12 +123,10 @@ def corner_distance(affine: NDArray[np.float64], other: NDArray[np.float64], sha
     return float(np.linalg.norm(moved[:3], axis=0).max())
 
 
-def _mend(what: str) -> str:
-    return (
-        "bring channels to one grid with `unlesion align`"
-        if what == "channel"
-        else "resample it to the scan's grid"
-    )
+def _mend(what: str, grid: Grid) -> str:
+    if what == "channel" and grid.family == "nifti" and not grid.is_flat:
+        return "bring channels to one grid with `unlesion align`"
+    return "resample it to the scan's grid"
 
 
 def _size(grid: Grid) -> str:

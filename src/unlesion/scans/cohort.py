@@ -167,7 +167,11 @@ def is_manifest(source: Path) -> bool:
 
 
 def table_of_manifest(path: Path, root: Path) -> Table:
-    """The rows of a manifest whose paths are relative to `root`, with labels.
+    """The rows of a manifest, with labels and the files of DICOM series that share a folder.
+
+    Args:
+        path: the manifest.
+        root: the folder that its paths are relative to.
 
     Raises:
         BadInput: it cannot be used, or there is no such folder.

@@ -25,7 +25,7 @@ class Entry:
         mask_path: annotated lesions, or None.
         mask_values: the values of the mask that are lesion; empty where all above 0 are.
         roi_path: region of interest, or None.
-        mask_channel, roi_channel: the channel whose row named them.
+        mask_channel, roi_channel: the channel whose row named them, from 0; 0 where there are none.
         twin_paths: the true healthy counterpart, one file a channel; empty if there is none.
         subject: who it is from; unique in the cohort.
         scan_id: which examination of the subject; slices of one volume share it.

@@ -13,6 +13,9 @@ from unlesion.scans.names import contrast_in, is_named_like_mask, words_of
 from unlesion.scans.series_rows import is_plain, table_of_series
 from unlesion.wording import count
 
+# Ends what a manifest mends; who writes one need not be told.
+WRITES_ONE = "(`unlesion manifest` writes one)"
+
 
 def table_of_folder(root: Path) -> Table:
     """Every image below a folder, in the order of their names; hidden files are left out.
@@ -76,12 +79,12 @@ def _named_apart(root: Path, paths: Sequence[str]) -> tuple[str, ...]:
         names = ", ".join(f"{name} ({number})" for name, number in sorted(contrasts.items()))
         notes.append(
             f"{root}: by their names files are of several contrasts: {names}; a plain folder does not tell them apart and takes "
-            "all for one kind: give a manifest with a column modality (`unlesion manifest` writes one)"
+            f"all for one kind: give a manifest with a column modality {WRITES_ONE}"
         )
     masks = sum(is_named_like_mask(own) for own in words)
     if masks:
         notes.append(
             f"{root}: {count(masks, 'file')} named like masks; in a plain folder each is a scan of its own: give a manifest "
-            "with a column mask_path (`unlesion manifest` writes one)"
+            f"with a column mask_path {WRITES_ONE}"
         )
     return tuple(notes)

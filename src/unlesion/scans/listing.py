@@ -28,7 +28,7 @@ COLUMNS = ("path", "mask_path", "roi_path", "subject", "scan", "modality", "labe
 _ASKED = frozenset(COLUMNS) - {"label", "roi_path"}
 
 
-def write_manifest(cohort: Cohort, path: Path) -> list[str]:
+def write_listing(cohort: Cohort, path: Path) -> list[str]:
     """Write the rows of a cohort as a manifest whose paths are relative to the cohort's folder.
 
     Where a cohort knows nothing but names (a plain folder), the modality is guessed from these, and files named like masks become
@@ -54,7 +54,7 @@ def write_manifest(cohort: Cohort, path: Path) -> list[str]:
     columns += [
         name for name in dict.fromkeys(name for row in rows for name in row) if name and name not in columns
     ]
-    write_table(path, columns, rows)
+    write_table(path, columns, [{name: row[name] for name in row if name} for row in rows])
     return said
 
 

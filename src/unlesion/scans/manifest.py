@@ -124,7 +124,7 @@ def entries_of(
 def reader_of(
     path: Path, columns: Sequence[str], rows: Sequence[Row], *, root: Path, volume: int | None
 ) -> Callable[[Row], Entry]:
-    """What turns a row into an entry; it raises `BadInput` as `entries_of` does."""
+    """What turns a row into an entry; it raises `BadInput`, and has arguments, as `entries_of`."""
     crowded = _crowded_keys(rows)
     shared = _subjects_in_several_sources(rows)
 

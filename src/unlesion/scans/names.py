@@ -28,6 +28,11 @@ _LESION_WORDS = frozenset(
 )
 
 
+def word_of(text: str, *, otherwise: str) -> str:
+    """A text as part of a path; `otherwise` where nothing of it may stand there."""
+    return re.sub(r"[^A-Za-z0-9.+]+", "-", text).strip("-.") or otherwise
+
+
 def words_of(path: str) -> frozenset[str]:
     """The words in a file's name, in capitals: "a/p01_flair.nii.gz" has P01 and FLAIR."""
     name = without_ending(path.rpartition("/")[2])

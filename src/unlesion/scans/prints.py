@@ -40,6 +40,15 @@ def prints_of(entries: Iterable[Entry]) -> dict[str, str]:
     return found
 
 
+def state_of(path: Path) -> list[str | int]:
+    """Name, length and time of a file: changes with it, without reading it; -1 for what is not there, as reading it will say."""
+    try:
+        state = path.stat()
+    except OSError:
+        return [path.name, -1, -1]
+    return [path.name, state.st_size, state.st_mtime_ns]
+
+
 def _add(digest: hashlib._Hash, file: Path) -> None:
     size = file.stat().st_size
     digest.update(str(size).encode())

@@ -12,6 +12,7 @@ from pathlib import Path, PurePosixPath
 from unlesion.errors import BadInput
 from unlesion.scans.formats import dicom, ending_of, without_ending
 from unlesion.scans.manifest import Row, Table
+from unlesion.scans.names import word_of
 
 COLUMNS = (
     "path", "subject", "scan", "modality", "series", "description", "sex", "age", "scanner", "format",
@@ -63,14 +64,19 @@ def files_of_series(root: Path, rows: Sequence[Row]) -> list[Row]:
     Args:
         root: the folder that paths are relative to.
         rows: of the manifest.
+
+    Raises:
+        BadInput: a folder that must be looked through cannot be read.
     """
-    named = (
-        posixpath.normpath(row.get("path"))
-        for row in rows
-        if row.get("path") and not ending_of(row.get("path"))
-    )
+    names = {row.get("path"): posixpath.normpath(row.get("path")) for row in rows if row.get("path")}
     # What leads out of the folder is refused later, in words of its own.
-    asked = {path for path in named if not path.startswith(("/", "..")) and not (root / path).exists()}
+    asked = {
+        name
+        for name in names.values()
+        if not ending_of(name)
+        and PurePosixPath(name).parts[:1] not in (("/",), ("..",))
+        and not (root / name).exists()
+    }
     places = {_there(root, root / path) for path in asked}
     # What lies below another place is found with that.
     places = {place for place in places if not any(above in places for above in place.parents)}
@@ -85,7 +91,7 @@ def files_of_series(root: Path, rows: Sequence[Row]) -> list[Row]:
         found.update({row.get("path"): row.files for row in table_of_series(root, files).rows})
     if not found:
         return list(rows)
-    return [replace(row, files=row.files or found.get(row.get("path"), ())) for row in rows]
+    return [replace(row, files=row.files or found.get(names.get(row.get("path"), ""), ())) for row in rows]
 
 
 def _there(root: Path, path: Path) -> Path:
@@ -131,9 +137,9 @@ def _names(root: Path, scans: Sequence[dicom.Series]) -> list[str]:
         elif here[folder] == 1 and folder and folder not in above:
             names.append(folder)
         elif here[folder] == 1 and not folder:
-            names.append(_word(root.resolve().name))
+            names.append(word_of(root.resolve().name, otherwise="series"))
         else:
-            names.append(posixpath.join(folder, _word(series.title)))
+            names.append(posixpath.join(folder, word_of(series.title, otherwise="series")))
     return _unique(names)
 
 
@@ -156,11 +162,6 @@ def _folder(root: Path, series: dicom.Series) -> str:
     parents = {file.relative_to(root).parent.as_posix() for file in series.files}
     common = posixpath.commonpath(parents)
     return "" if common == "." else common
-
-
-def _word(title: str) -> str:
-    """A title as part of a path."""
-    return re.sub(r"[^A-Za-z0-9.+]+", "-", title).strip("-.") or "series"
 
 
 def _years(age: str) -> str:

@@ -30,7 +30,7 @@ KINDS: dict[str, tuple[Level, str, str]] = {
     "channel.other-grid": (
         "error",
         "the channels of the scan lie on different grids",
-        "resample them to one grid",
+        "bring volumes to one grid with `unlesion align`",
     ),
     "mask.other-grid": ("error", "the mask lies on another grid than its image", "resample the mask"),
     "roi.other-grid": ("error", "the roi lies on another grid than its image", "resample the roi"),
