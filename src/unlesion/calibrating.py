@@ -55,6 +55,36 @@ def with_scoring(detector: Detector, over: Mapping[str, Any]) -> Detector:
     return replace(detector, scorers=scorers, calibrations={})
 
 
+def with_method(detector: Detector, over: Mapping[str, Any]) -> Detector:
+    """The same weights with other settings of the method, of those that training does not hang on; it needs calibration anew.
+
+    Args:
+        detector: a trained detector.
+        over: settings by dotted name, such as {"t_test": [250, 500]}.
+
+    Raises:
+        BadInput: an unknown setting or value, one that training hangs on, or a scoring that was learnt from training scans
+            with the settings of before.
+    """
+    method = detector.method
+    config = validated(
+        method.Config, merged(method.config.model_dump(mode="json"), nested(over)), what="method"
+    )
+    free = method.Config.at_detection
+    if learnt := [name for name in over if name.partition(".")[0] not in free]:
+        others = f"; free are {', '.join(f'method.{name}' for name in sorted(free))}" if free else ""
+        raise BadInput(f"--set method.{learnt[0]}: training hangs on it, train with it{others}")
+    if any(scorer.config.standardise for scorer in detector.scorers.values()):
+        raise BadInput(
+            f"--set method.{next(iter(over))}: the mean and SD of healthy training scans hang on it; "
+            "use `unlesion train --weights` on the training scans"
+        )
+    changed = type(method)(config, method.spec)
+    network = changed.build()
+    network.load_state_dict(detector.network.state_dict())
+    return replace(detector, method=changed, network=network, calibrations={})
+
+
 def calibrate_detector(
     detector: Detector,
     entries: Sequence[Entry] | Cohort,

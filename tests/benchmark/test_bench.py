@@ -390,3 +390,35 @@ def test_a_place_read_from_the_environment_that_is_not_there(
     spec = read_spec(bench / "spec.yaml")
     with pytest.raises(BadInput, match=r"nowhere.csv: .* read from \$\{BLOBS\}"):
         make_plan(spec, Cell(cohort=spec.cohorts[0], method=spec.methods[0], seed=0), folder=bench)
+
+
+def test_a_part_of_the_grid_and_another_part_later(small: Path) -> None:
+    def labels() -> dict[str, dict[str, str]]:
+        return rows_of(small / "out")
+
+    assert bench_in(small, CLOSED, "out", "--methods", "atlas") == 0
+    assert list(labels()) == ["atlas"]
+    assert labels()["atlas"]["versus_note"] == "no paired interval: the reference is not measured yet"
+    before = (small / "out" / "runs" / "blobs" / "atlas-seed0" / "detector.json").stat().st_mtime_ns
+    # What was measured is taken up without a training, and now there is something to compare it with.
+    assert bench_in(small, CLOSED, "out", "--methods", "intensity", "--cohorts", "blobs", "--resume") == 0
+    assert list(labels()) == ["intensity", "atlas"]
+    assert labels()["atlas"]["versus_reference"]
+    assert (small / "out" / "runs" / "blobs" / "atlas-seed0" / "detector.json").stat().st_mtime_ns == before
+    # A row whose run is gone is not made anew unless it is asked for.
+    shutil.rmtree(small / "out" / "runs" / "blobs" / "atlas-seed0")
+    assert bench_in(small, CLOSED, "out", "--methods", "intensity", "--resume") == 0
+    assert list(labels()) == ["intensity"]
+
+
+def test_a_part_that_the_grid_does_not_have(small: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for words, there in (("--methods", "intensity, atlas"), ("--cohorts", "blobs")):
+        assert bench_in(small, CLOSED, "out", words, "dae") == 2
+        assert f"{words} dae: the benchmark has {there}" in capsys.readouterr().err
+    assert not (small / "out").exists()
+
+
+def test_settings_of_the_command_line_hold_for_all_methods(small: Path) -> None:
+    assert bench_in(small, CLOSED, "out", "--set", "scoring.post.median_mm=0") == 0
+    for folder in (small / "out" / "runs" / "blobs").iterdir():
+        assert read_json(folder / "identity.json")["scoring"]["post"]["median_mm"] == 0

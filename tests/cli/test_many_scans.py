@@ -206,7 +206,7 @@ def test_calibrate_with_other_scoring_and_compare_shared(
     out = tmp_path / "mine"
     words = ["calibrate", trained, pictures, "--out", out, "--jobs", 1, "--set"]
     for setting, wanted in (
-        ("recipe.size=64", "scoring settings only"),
+        ("recipe.size=64", "scoring and of detection only"),
         ("scoring.sing=bright", "sign"),
         ("scoring.standardise=true", "train with it"),
     ):
@@ -239,6 +239,44 @@ def test_calibrate_with_other_scoring_and_compare_shared(
     assert "difference +0.000" in said.out
     assert "compare" in (tmp_path / "compare" / "unlesion.log").read_text()
     assert "native or shared" in unlesion("compare", *pair, "--scoring", "both").complaint
+
+
+def test_calibrate_with_other_settings_of_detection(
+    unlesion: Command, pictures: Path, tmp_path: Path
+) -> None:
+    """Another way to look at scans needs one's own healthy scans, not those that the run learnt from."""
+    words = ["train", pictures, "--preset", "tiny", "--jobs", 1, "--set", "recipe.size=32"]
+    assert unlesion(*words, "--method", "ddpm", "--steps", 20, "--out", tmp_path / "ddpm").code == 0
+    mine, same = tmp_path / "mine", tmp_path / "same"
+    calibrate = ["calibrate", tmp_path / "ddpm", pictures, "--where", "split=val", "--jobs", 1, "--set"]
+    for setting, wanted in (
+        ("method.t_test=soon", "t_test"),
+        ("method.dropout=0.5", "training hangs on it, train with it; free are method."),
+        ("method.drop=2", "drop"),
+    ):
+        assert wanted in unlesion(*calibrate, setting, "--out", mine).complaint
+    assert unlesion(*calibrate, "method.t_test=[400]", "--out", mine).code == 0
+    # Oracle: the weights taken over by a training that has the setting from the beginning.
+    words += ["method.t_test=[400]", "--method", "ddpm", "--weights", tmp_path / "ddpm", "--out", same]
+    assert unlesion(*words).code == 0
+    old, new, other = (
+        json.loads((run / "detector.json").read_text()) for run in (tmp_path / "ddpm", mine, same)
+    )
+    assert new["method"] == other["method"] != old["method"]
+    assert new["calibration"] == other["calibration"] != old["calibration"]
+    again = ["calibrate", mine, pictures, "--where", "split=val", "--jobs", 1, "--out", tmp_path / "again"]
+    assert unlesion(*again).code == 0
+    assert json.loads((tmp_path / "again" / "detector.json").read_text())["calibration"] == new["calibration"]
+
+
+def test_settings_given_to_a_verb_that_takes_a_run_as_it_is(
+    unlesion: Command, trained: Path, pictures: Path, tmp_path: Path
+) -> None:
+    for verb in ("detect", "evaluate"):
+        said = unlesion(verb, trained, pictures, "--set", "scoring.sign=dark", "--out", tmp_path / "out")
+        assert said.code == 2
+        assert f"{verb} takes a run as it is" in said.complaint and "unlesion calibrate" in said.complaint
+    assert not (tmp_path / "out").exists()
 
 
 def test_what_another_run_found_does_not_stay_where_this_one_fails(

@@ -14,7 +14,7 @@ from unlesion.benchmark.known import KnownResults
 from unlesion.benchmark.leaderboard import flatten, write_csv, write_markdown
 from unlesion.benchmark.plan import Cell, Plan, learns_alike, make_plan
 from unlesion.benchmark.same_scans import choose_scans, show_scans
-from unlesion.benchmark.spec import BenchSpec, CohortSpec, MethodSpec
+from unlesion.benchmark.spec import BenchSpec, CohortSpec, MethodSpec, Part
 from unlesion.benchmark.versus import against, without
 from unlesion.detector import Detector
 from unlesion.errors import BadInput, UnlesionError
@@ -47,6 +47,7 @@ class Bench:
         tell: told what is going on.
         warn: told what is doubtful or went wrong; by default `tell`.
         command: the command line, printed above the leaderboard.
+        part: the rows to measure, all by default; others are taken up where they are known or were measured in `out` before.
     """
 
     def __init__(
@@ -62,10 +63,12 @@ class Bench:
         tell: Callable[[str], None] = lambda message: None,
         warn: Callable[[str], None] | None = None,
         command: str = "",
+        part: Part | None = None,
     ) -> None:
         self.spec, self.folder, self.out, self.known = spec, folder, out, known
         self.executor, self.bars, self.device, self.tell, self.command = executor, bars, device, tell, command
         self.warn = tell if warn is None else warn
+        self.part = spec.named(methods=(), cohorts=()) if part is None else part
         self._warned: set[str] = set()
         # Evaluations of this call, whole or with scans left out.
         self._measured: set[Path] = set()
@@ -85,6 +88,7 @@ class Bench:
             for method in self._reference_first()
             if seed in self.spec.seeds_of(method)
         ]
+        cells = [cell for cell in cells if self._wanted(cell) or self._is_measured(cell)]
         rows: list[dict[str, Any]] = []
         for number, cell in enumerate(cells, start=1):
             self.tell(f"[{number}/{len(cells)}] {cell.cohort.name} · {cell.label} · seed {cell.seed}")
@@ -92,6 +96,19 @@ class Bench:
             write_csv(rows, self.out / "leaderboard.csv")
             write_markdown(rows, self.out / "leaderboard.md", command=self.command)
         return rows
+
+    def _wanted(self, cell: Cell) -> bool:
+        return cell.label in self.part.methods and cell.cohort.name in self.part.cohorts
+
+    def _is_measured(self, cell: Cell) -> bool:
+        """Whether a row that was not asked for costs nothing: it is known, or lies in the folder as a whole."""
+        try:
+            plan = make_plan(self.spec, cell, folder=self.folder)
+        except BadInput:
+            # Such as images that are not here: they need not be.
+            return False
+        whole = _is_of(self._run(cell), plan.run) and _is_of(self._evaluation(cell), plan.evaluation)
+        return whole or self.known.find(plan.row) is not None
 
     def _seeds(self) -> list[int]:
         """Those of the reference first: a method that has others is compared with its first one."""
@@ -190,8 +207,7 @@ class Bench:
 
         Cohorts that learn from the same share it.
         """
-        learnt = replace(cell, cohort=self._learnt(cell.cohort))
-        run = self.out / "runs" / learnt.folder
+        run = self._run(cell)
         same = _is_of(run, plan.run)
         if same and (run / "detector.json").exists():
             return Detector.load(run)
@@ -307,13 +323,18 @@ class Bench:
             self._references[where] = lost if found is None else found
             return {}
         # A reference with fewer seeds is compared with by its first one.
-        first = next(seed for cohort, seed in self._references if cohort == cell.cohort.name)
+        first = next((seed for cohort, seed in self._references if cohort == cell.cohort.name), None)
+        if first is None:
+            return without("the reference is not measured yet")
         reference = self._references.get(where) or self._references[cell.cohort.name, first]
         if isinstance(reference, str):
             return without(reference)
         if found is None:
             return without("the row is known but its histograms were not kept")
         return {**against(reference, found), "versus_label": self.spec.reference}
+
+    def _run(self, cell: Cell) -> Path:
+        return self.out / "runs" / replace(cell, cohort=self._learnt(cell.cohort)).folder
 
     def _evaluation(self, cell: Cell) -> Path:
         return self.out / "evaluations" / cell.folder

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -82,6 +83,13 @@ class Budget(NamedTuple):
     steps: int | str | None
 
 
+class Part(NamedTuple):
+    """Which rows of a grid are to be measured: labels of methods, and names of cohorts."""
+
+    methods: frozenset[str]
+    cohorts: frozenset[str]
+
+
 class BenchSpec(_Part):
     """A benchmark: every method on every cohort with every seed, at one budget unless a method has its own.
 
@@ -106,6 +114,20 @@ class BenchSpec(_Part):
     def seeds_of(self, method: MethodSpec) -> tuple[int, ...]:
         """The seeds of a method's rows."""
         return self.seeds if method.seeds is None else method.seeds
+
+    def named(self, *, methods: Sequence[str], cohorts: Sequence[str]) -> Part:
+        """Part of the grid, by labels of methods and names of cohorts; none of a kind is all of it.
+
+        Raises:
+            BadInput: a label or name that the grid does not have.
+        """
+        labels = [method.label or method.name for method in self.methods]
+        names = [cohort.name for cohort in self.cohorts]
+        for what, wanted, there in (("methods", methods, labels), ("cohorts", cohorts, names)):
+            unknown = [name for name in wanted if name not in there]
+            if unknown:
+                raise BadInput(f"--{what} {unknown[0]}: the benchmark has {', '.join(there)}")
+        return Part(frozenset(methods or labels), frozenset(cohorts or names))
 
     def budget_of(self, method: MethodSpec) -> Budget:
         """The budget of a method's trainings."""

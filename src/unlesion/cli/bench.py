@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from unlesion.cli.console import Console, command_line
-from unlesion.cli.options import Device, Jobs, Out, Quiet, pick_device, workers
+from unlesion.cli.options import Device, Jobs, Out, Quiet, Set, pick_device, split_words, workers
 from unlesion.errors import BadInput, UnlesionError
 from unlesion.wording import count
 
@@ -20,6 +20,14 @@ def command(
     results: Annotated[
         Path | None, typer.Option("--results", help="Folder of kept rows, which are reused and added to.")
     ] = None,
+    methods: Annotated[
+        str | None,
+        typer.Option("--methods", metavar="A,B", help="Measure these alone, by their labels; later others."),
+    ] = None,
+    cohorts: Annotated[
+        str | None, typer.Option("--cohorts", metavar="A,B", help="Measure on these alone; later on others.")
+    ] = None,
+    set_: Set = None,
     device: Device = "auto",
     jobs: Jobs = 0,
     quiet: Quiet = False,
@@ -28,6 +36,9 @@ def command(
     from unlesion.benchmark import Bench, KnownResults, read_spec
 
     grid = read_spec(spec)
+    part = grid.named(methods=split_words(methods), cohorts=split_words(cohorts))
+    # For all methods, as the file's own; a cohort's and a method's go before.
+    grid = grid.model_copy(update={"set": (*grid.set, *(set_ or ()))})
     if (out / "leaderboard.csv").exists() and not resume:
         raise BadInput(f"{out}: holds a benchmark already; go on with --resume or choose another --out")
     console = Console(quiet=quiet, out=out)
@@ -43,6 +54,7 @@ def command(
             tell=console.tell,
             warn=console.warn,
             command=command_line(),
+            part=part,
         ).run()
     from unlesion.report import build_report
 

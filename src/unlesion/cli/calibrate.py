@@ -51,7 +51,7 @@ def command(
     quiet: Quiet = False,
 ) -> None:
     """Calibrate a run on healthy scans of another site; every healthy scan given is used."""
-    from unlesion.calibrating import calibrate_detector, with_scoring
+    from unlesion.calibrating import calibrate_detector, with_method, with_scoring
     from unlesion.calibration.met import as_recorded
     from unlesion.detector import Detector
     from unlesion.files import whole_folder
@@ -63,12 +63,16 @@ def command(
     from unlesion.training.choosing import taken_for_healthy
 
     settings = parse_settings(set_ or [])
-    idle = [room for room in settings if room != "scoring" and settings[room]]
+    idle = [room for room in settings if room not in ("method", "scoring") and settings[room]]
     if idle:
-        raise BadInput(f"--set {idle[0]}.…: calibrate takes scoring settings only; for others train again")
+        raise BadInput(
+            f"--set {idle[0]}.…: calibrate takes settings of scoring and of detection only; for others train again"
+        )
     detector = Detector.load(run)
     detector.check_order(split_words(channels), what="--channels")
     before = detector.calibrations.get("native")
+    if settings["method"]:
+        detector = with_method(detector, settings["method"])
     if settings["scoring"]:
         detector = with_scoring(detector, settings["scoring"])
     scan = detector.scorers["native"].config.scan

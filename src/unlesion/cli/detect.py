@@ -14,6 +14,7 @@ from unlesion.cli.options import (
     Channels,
     Device,
     Jobs,
+    NoSet,
     Out,
     Quiet,
     Root,
@@ -21,6 +22,7 @@ from unlesion.cli.options import (
     Where,
     open_cohort,
     pick_device,
+    refuse_settings,
     split_words,
     workers,
 )
@@ -67,6 +69,7 @@ def command(
             "--dicom-seg", help="For DICOM series also lesions.dcm, a DICOM SEG; it names the patient."
         ),
     ] = False,
+    set_: NoSet = None,
     device: Device = "auto",
     jobs: Jobs = 0,
     quiet: Quiet = False,
@@ -78,6 +81,7 @@ def command(
     from unlesion.prepare.item import fingerprint
     from unlesion.sweep import Failures, sweep
 
+    refuse_settings(set_, verb="detect")
     if rate not in RATES:
         raise BadInput(f"--rate {rate}: choose one of {', '.join(map(str, RATES))}")
     if alpha is not None and not 0 < alpha < 1:

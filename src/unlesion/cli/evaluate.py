@@ -14,6 +14,7 @@ from unlesion.cli.options import (
     Channels,
     Device,
     Jobs,
+    NoSet,
     Out,
     Quiet,
     Root,
@@ -21,6 +22,7 @@ from unlesion.cli.options import (
     Where,
     open_cohort,
     pick_device,
+    refuse_settings,
     split_words,
     workers,
 )
@@ -49,6 +51,7 @@ def command(
     where: Where = None,
     channels: Channels = None,
     volume: Volume = None,
+    set_: NoSet = None,
     device: Device = "auto",
     jobs: Jobs = 0,
     quiet: Quiet = False,
@@ -56,6 +59,7 @@ def command(
     """Measure maps against annotated lesions; writes metrics.json, scans.csv and report.html."""
     from unlesion.report import build_report
 
+    refuse_settings(set_, verb="evaluate")
     opened = open_cohort(cohort, root=root, where=where, channels=channels, volume=volume)
     console = Console(quiet=quiet, out=out)
     for warning in opened.warnings:

@@ -43,6 +43,8 @@ Set = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="NAME=VALUE", help="Settings, such as method.beta=2 recipe.size=128."),
 ]
+# For verbs that take a run as it is: whoever asks is told where settings go.
+NoSet = Annotated[list[str] | None, typer.Option("--set", hidden=True)]
 # A room and a name: what may follow another setting without a `--set` of its own.
 _SETTING = re.compile(r"(method|recipe|scoring|training)\.[\w.]+=")
 
@@ -66,6 +68,15 @@ def separate_settings(arguments: Sequence[str]) -> list[str]:
         setting = argument == "--set" or (setting and bool(_SETTING.match(argument)))
         out.append(argument)
     return out
+
+
+def refuse_settings(settings: list[str] | None, *, verb: str) -> None:
+    """Say where settings of a run are given, to whom gives them to a verb that takes a run as it is."""
+    if settings:
+        raise BadInput(
+            f"--set {settings[0]}: {verb} takes a run as it is, with its thresholds; settings of scoring and of "
+            "detection go to `unlesion calibrate`, which makes another run, all others to `unlesion train`"
+        )
 
 
 def split_words(text: str | None) -> tuple[str, ...]:
