@@ -19,7 +19,7 @@ from unlesion.scans import Scan, write_binary, write_float, write_picture
 
 # What a detection consists of; other files in its folder are somebody else's.
 _OURS = re.compile(
-    r"(healthy(_[A-Za-z0-9-]+)?|anomaly|lesions)\.(nii\.gz|npy|png)|preview\.png|lesions\.dcm|detection\.json"
+    r"(healthy(_[A-Za-z0-9-]+)?|anomaly|lesions|rate_map)\.(nii\.gz|npy|png)|preview\.png|lesions\.dcm|detection\.json"
 )
 
 

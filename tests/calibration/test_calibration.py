@@ -47,6 +47,49 @@ def test_thresholds_keep_the_mean_subject_rate(seed: int, subjects: int) -> None
         assert lower > rate - 1e-9 or threshold <= 0
 
 
+@settings(max_examples=25, deadline=None)
+@given(st.integers(0, 2**31), st.integers(1, 4), st.sampled_from([0.0, 0.5, 0.999]))
+def test_the_rate_of_a_value_is_the_share_of_healthy_voxels_as_high(
+    seed: int, subjects: int, zeros: float
+) -> None:
+    """Against counting, and against the thresholds: a value has at most a rate just if it exceeds the threshold there."""
+    generator = np.random.default_rng(seed)
+
+    def drawn() -> np.ndarray:
+        values = generator.gamma(2.0, 1.0, (40, 40, 1)) - generator.integers(0, 2)
+        return np.where(generator.random(values.shape) < zeros, 0.0, values).astype(np.float32)
+
+    healthy = [drawn() for _ in range(subjects)]
+    found = built({str(number): [scan] for number, scan in enumerate(healthy)})
+    new = np.concatenate([drawn().ravel(), np.float32([-1e9, 0.0, 1e-12, 1e9])])
+    rates = found.rate_map(new)
+    exact = np.mean([(scan.ravel()[:, None] > new).mean(0) for scan in healthy], axis=0)
+    assert (rates >= exact - 1e-6).all() and rates[-1] == 0 and rates.max() <= 1
+    # In steps of a twentieth of a decade and of the codes that scores are counted by.
+    as_high = np.mean([(scan.ravel()[:, None] >= new * (1 - 2**-7)).mean(0) for scan in healthy], axis=0)
+    above = new > 0.01
+    assert (rates[above] <= 1.13 * as_high[above] + 1e-6).all()
+    for name, rate in RATES.items():
+        np.testing.assert_array_equal(rates <= np.float32(rate), new > np.float32(found.thresholds[name]))
+    order = np.argsort(new, kind="stable")
+    assert (np.diff(rates[order]) <= 0).all()
+    assert found.rate_map(healthy[0]).shape == healthy[0].shape
+
+
+def test_calibrations_of_older_versions_know_no_rate_of_a_value() -> None:
+    whole = built({"a": [np.random.default_rng(0).random((9, 9, 1)).astype(np.float32)]})
+    saved = json.loads(json.dumps(whole.to_json()))
+    assert Calibration.from_json(saved) == whole
+    del saved["exceeded"]
+    old = Calibration.from_json(saved)
+    assert old.thresholds == whole.thresholds
+    with pytest.raises(BadInput, match="unlesion calibrate"):
+        old.rate_map(np.zeros(3))
+    for broken in ([[1.0]], [["a", 1]], 3):
+        with pytest.raises(ValueError, match="not a calibration"):
+            Calibration.from_json({**saved, "exceeded": broken})
+
+
 def test_subjects_weigh_the_same_however_many_voxels_they_have() -> None:
     quiet, loud = np.zeros((10, 10, 1), np.float32), np.ones((10, 10, 1), np.float32)
     maps = {"many": [quiet] * 50, "one": [loud]}

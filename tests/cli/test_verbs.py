@@ -123,6 +123,41 @@ def test_pictures_and_numbers_follow_the_rate(
     assert drawn[0.05].mean() > drawn[0.01].mean()
 
 
+def test_a_map_of_rates_says_what_lesions_marks_at_every_rate(
+    unlesion: Command, trained: Path, pictures: Path, tmp_path: Path
+) -> None:
+    scan, out = pictures.parent / "s15.png", tmp_path / "out"
+    words = ["detect", trained, scan, "--out", out, "--jobs", 1]
+    assert unlesion(*words).code == 0
+    assert not (out / "s15" / "rate_map.npy").exists()
+    said = unlesion(*words, "--rate-map")
+    assert said.code == 0 and "done already" not in said.err
+    rates, anomaly = (np.load(out / "s15" / f"{name}.npy") for name in ("rate_map", "anomaly"))
+    assert rates.dtype == np.float32 and rates.shape == anomaly.shape
+    assert rates.min() < 0.01 < 0.5 < rates.max() <= 1
+    found = json.loads((out / "s15" / "detection.json").read_text())
+    assert "rate_map.npy" in found["files"]
+    # But for components that are too small to be told.
+    lesions = np.load(out / "s15" / "lesions.npy") > 0
+    assert lesions.any() and (rates[lesions] <= np.float32(0.01)).all()
+    np.testing.assert_array_equal(
+        (rates <= np.float32(0.01)) & ~lesions, (anomaly > found["threshold"]) & ~lesions & (rates < 1)
+    )
+    assert "done already" in unlesion(*words, "--rate-map").err
+    # Without it again: what was made for the other words goes.
+    assert unlesion(*words).code == 0 and not (out / "s15" / "rate_map.npy").exists()
+
+    old = tmp_path / "old"
+    shutil.copytree(trained, old)
+    saved = json.loads((old / "detector.json").read_text())
+    for calibration in saved["calibration"].values():
+        del calibration["exceeded"]
+    (old / "detector.json").write_text(json.dumps(saved))
+    said = unlesion("detect", old, scan, "--rate-map", "--out", tmp_path / "no")
+    assert said.code == 2 and "calibrated by an older version" in said.complaint
+    assert unlesion("detect", old, scan, "--out", tmp_path / "yes", "--jobs", 1).code == 0
+
+
 def test_a_second_detect_skips_what_is_done(
     unlesion: Command, trained: Path, pictures: Path, tmp_path: Path
 ) -> None:

@@ -18,6 +18,9 @@ from unlesion.wording import count
 RATES: Mapping[str, float] = {"fpr_0001": 0.001, "fpr_0005": 0.005, "fpr_001": 0.01, "fpr_005": 0.05}
 """The healthy false-positive rates that have a threshold, by name."""
 
+# The shares whose thresholds are kept to tell how rare a value is: 20 a decade down to 1 in 100,000, and those above.
+_SHARES = tuple(sorted({10.0 ** (-step / 20) for step in range(1, 101)} | set(RATES.values()), reverse=True))
+
 
 @dataclass(frozen=True, kw_only=True)
 class Calibration:
@@ -33,12 +36,14 @@ class Calibration:
         modalities: of the healthy scans, by `condition_name`, those without a name among them; empty where
             none had any, and in older runs.
         parts: where the healthy scans were of several modalities, what those of each say, by `condition_name`.
+        exceeded: thresholds, rising, and the share of healthy voxels that exceeds each, falling to 0; empty in older runs.
     """
 
     thresholds: Mapping[str, float]
     scores: tuple[tuple[float, ...], ...]
     n_scans: int
     modalities: tuple[str, ...] = ()
+    exceeded: tuple[tuple[float, float], ...] = ()
     parts: Mapping[str, Calibration] = field(default_factory=dict)
 
     def unlike(self, modality: Sequence[str]) -> str:
@@ -66,6 +71,29 @@ class Calibration:
             if share <= rate and self.thresholds[name] > threshold_below(ZERO_CODE + 1):
                 return self.thresholds[name], share
         return None
+
+    def rate_map(self, anomaly: NDArray[Any]) -> NDArray[np.float32]:
+        """How rare each value of a map is in healthy scans: the strictest rate at which it would count as lesion.
+
+        Args:
+            anomaly: a map after post-processing, of any shape; what lies outside the roi means nothing.
+
+        Returns:
+            The same shape: at most this share of healthy voxels (the mean over subjects) is as high; 1 where nearly all are, 0 above
+            the highest of them. In steps, 20 a decade down to 1e-5. It is at most a rate of `RATES` for just those voxels that
+            exceed the threshold at that rate. Not corrected for the many voxels of a scan.
+
+        Raises:
+            BadInput: calibrated by an older version, which did not keep what this needs.
+        """
+        if not self.exceeded:
+            raise BadInput(
+                "the calibration is of an older version, which kept thresholds alone; use `unlesion calibrate` again"
+            )
+        above, shares = (np.array(column) for column in zip(*self.exceeded, strict=True))
+        steps = np.concatenate([[1.0], shares]).astype(np.float32)
+        # Exceeding the k-th threshold, and no later one.
+        return steps[np.searchsorted(above.astype(np.float32), np.asarray(anomaly, np.float32), side="left")]
 
     @property
     def n_subjects(self) -> int:
@@ -141,6 +169,7 @@ class Calibration:
             "n_subjects": self.n_subjects,
             "n_scans": self.n_scans,
             **({"modalities": list(self.modalities)} if self.modalities else {}),
+            **({"exceeded": [list(pair) for pair in self.exceeded]} if self.exceeded else {}),
             **({"parts": {name: part.to_json() for name, part in self.parts.items()}} if self.parts else {}),
         }
 
@@ -158,11 +187,19 @@ class Calibration:
             # Older runs have none.
             modalities = tuple(str(name) for name in saved.get("modalities", ()))
             parts = {str(name): cls.from_json(part) for name, part in saved.get("parts", {}).items()}
-        except (KeyError, TypeError, AttributeError) as error:
+            exceeded = tuple((float(value), float(share)) for value, share in saved.get("exceeded", ()))
+        except (KeyError, TypeError, AttributeError, ValueError) as error:
             raise ValueError("not a calibration") from error
         if not scores or not all(scores):
             raise ValueError("a calibration without healthy subjects")
-        return cls(thresholds=thresholds, scores=scores, n_scans=n_scans, modalities=modalities, parts=parts)
+        return cls(
+            thresholds=thresholds,
+            scores=scores,
+            n_scans=n_scans,
+            modalities=modalities,
+            exceeded=exceeded,
+            parts=parts,
+        )
 
 
 class CalibrationBuilder:
@@ -246,6 +283,7 @@ def _calibration(
         )
     return Calibration(
         thresholds=thresholds_of(with_voxels),
+        exceeded=exceeded_of(with_voxels),
         scores=tuple(tuple(group) for group in scores.values()),
         n_scans=sum(len(group) for group in scores.values()),
         modalities=modalities,
@@ -254,10 +292,27 @@ def _calibration(
 
 def thresholds_of(subjects: Sequence[Counts]) -> dict[str, float]:
     """Thresholds at `RATES` of the mean over subjects of each one's share of voxels above."""
+    exceeded = _exceeded(subjects)
+    return {name: threshold_below(_first(exceeded, rate)) for name, rate in RATES.items()}
+
+
+def exceeded_of(subjects: Sequence[Counts]) -> tuple[tuple[float, float], ...]:
+    """Thresholds and the shares that exceed them, as in `Calibration.exceeded`."""
+    exceeded = _exceeded(subjects)
+    beyond_all = int(np.flatnonzero(exceeded > 0)[-1]) + 1
+    codes = sorted({*(_first(exceeded, share) for share in _SHARES), beyond_all})
+    return tuple((threshold_below(code), float(exceeded[code])) for code in codes)
+
+
+def _exceeded(subjects: Sequence[Counts]) -> NDArray[np.float64]:
+    """(N_CODES + 1,): the mean share of voxels with at least that code; 0 beyond the last code."""
     share = np.zeros(N_CODES + 1)
     for counts in subjects:
         share[counts.codes] += counts.numbers / counts.total
-    # exceeded[c]: mean share of voxels with a code of at least c; 0 beyond the last code.
-    exceeded = np.cumsum(share[::-1])[::-1] / len(subjects)
-    # Falls with c, so the first code that is exceeded rarely enough is found from the end.
-    return {name: threshold_below(int(np.argmax(exceeded <= rate + 1e-12))) for name, rate in RATES.items()}
+    mean: NDArray[np.float64] = np.cumsum(share[::-1])[::-1] / len(subjects)
+    return mean
+
+
+def _first(exceeded: NDArray[np.float64], rate: float) -> int:
+    """The first code that is reached rarely enough; shares fall with the code."""
+    return int(np.argmax(exceeded <= rate + 1e-12))

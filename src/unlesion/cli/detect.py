@@ -63,6 +63,12 @@ def command(
     where: Where = None,
     channels: Channels = None,
     volume: Volume = None,
+    rate_map: Annotated[
+        bool,
+        typer.Option(
+            "--rate-map", help="Also rate_map: the share of healthy voxels as high, voxel by voxel."
+        ),
+    ] = False,
     dicom_seg: Annotated[
         bool,
         typer.Option(
@@ -95,6 +101,9 @@ def command(
         )
     if alpha is not None and calibration is not None:
         calibration.check_alpha(alpha)
+    if rate_map and (calibration is None or not calibration.exceeded):
+        why = "is not calibrated" if calibration is None else "was calibrated by an older version"
+        raise BadInput(f"--rate-map: {run} {why}; use `unlesion calibrate` first")
     cohorts = [
         open_cohort(source, root=root, where=where, channels=channels, volume=volume) for source in scans
     ]
@@ -114,7 +123,7 @@ def command(
     whole = _digest_of(run)
     marks = {
         entry.key: hashlib.sha256(
-            f"{whole} {fingerprint(entry, detector.recipe)} {alpha} {rate}{' dicom-seg' * dicom_seg}".encode()
+            f"{whole} {fingerprint(entry, detector.recipe)} {alpha} {rate}{' dicom-seg' * dicom_seg}{' rate-map' * rate_map}".encode()
         ).hexdigest()[:16]
         for entry in entries
     }
@@ -152,6 +161,7 @@ def command(
                             scan=swept.scan,
                             found=found,
                             calibration=own,
+                            rate_map=rate_map,
                             seg_by=detector.method.name if dicom_seg else "",
                             mark=marks[key],
                             warn=console.warn,
@@ -199,14 +209,22 @@ def _write_more(
     scan: Scan,
     found: Detection,
     calibration: Calibration | None,
+    rate_map: bool,
     seg_by: str,
     mark: str,
     warn: Callable[[str], None],
 ) -> tuple[str, ...]:
-    """The preview; and of a DICOM series a DICOM SEG, if a method's name is given for it. Why it has none, if so."""
+    """The preview; a map of rates, if asked for; and of a DICOM series a DICOM SEG, if a method's name is given for it. Why it has none, if so."""
+    import numpy as np
+
     from unlesion.report import write_preview
+    from unlesion.scans import write_float
 
     write_preview(folder / "preview.png", scan, found, calibration=calibration)
+    if rate_map and calibration is not None:
+        # What lies outside the region is not looked at, and no healthy scan says anything about it.
+        rates = np.where(found.roi, calibration.rate_map(found.anomaly), np.float32(1))
+        write_float(folder / "rate_map", rates, scan.grid)
     if not seg_by or not entry.is_dicom:
         return ()
     from unlesion import __version__
