@@ -120,8 +120,10 @@ def test_whose_a_mask_is(tmp_path, images, masks, given):
         f"{image}.png": f"{mask}.png" for image, mask in given.items()
     }
     lost = len(masks) - len(given)
+    # What a folder of masks is for it says itself, before anybody guesses from names (test_folder_words.py).
+    sorted_by_hand = any(name.startswith("masks/") for name in masks)
     assert (
-        ("label" in next(iter(rows.values())))
+        ("label" in next(iter(rows.values())) and not sorted_by_hand)
         == bool(lost)
         == any("names do not tell" in line for line in said)
     )

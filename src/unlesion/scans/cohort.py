@@ -224,7 +224,7 @@ def _notes(source: Path, path: Path, entries: Sequence[Entry]) -> tuple[str, ...
         subjects = len({entry.subject for entry in entries})
         if subjects < len(entries):
             read = any(entry.series for entry in entries)
-            origin = "patient identifiers in DICOM headers" if read else "the names of the first folders"
+            origin = "patient identifiers in DICOM headers" if read else "the names of folders"
             notes.append(
                 f"{source}: {count(len(entries), 'image')} of {count(subjects, 'subject')}, taken from {origin}; a manifest can say "
                 "otherwise"

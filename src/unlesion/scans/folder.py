@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from unlesion.errors import BadInput
+from unlesion.scans.folder_words import sorted_by_folders
 from unlesion.scans.formats import ENDINGS, dicom, ending_of, without_ending
 from unlesion.scans.manifest import Row, Table
 from unlesion.scans.names import contrast_in, is_named_like_mask, words_of
@@ -20,7 +21,8 @@ WRITES_ONE = "(`unlesion manifest` writes one)"
 def table_of_folder(root: Path) -> Table:
     """Every image below a folder, in the order of their names; hidden files are left out.
 
-    The subject is the first folder below `root`, or the file's own name where it lies in `root` itself.
+    The subject is the first folder below `root`, or the file's own name where it lies in `root` itself, unless folders are named
+    after parts, labels or masks: see `sorted_by_folders`.
     The files of a DICOM series, whatever their names, are one image; its subject is the patient's
     identifier.
 
@@ -55,9 +57,12 @@ def table_of_folder(root: Path) -> Table:
         raise BadInput(
             f"{root}: the folder holds no image{left}; put {', '.join(ENDINGS)} files or DICOM series in it"
         )
-    warnings += _named_apart(root, plain)
-    numbered = [Row(number, row.values, row.files) for number, row in enumerate(rows, start=1)]
-    return Table(columns=columns, rows=numbered, warnings=warnings)
+    found = sorted_by_folders(root, columns, rows)
+    # Those that became masks of others are no scans.
+    scans = {row.get("path") for row in found.rows}
+    warnings += _named_apart(root, [path for path in plain if path in scans]) + found.warnings
+    numbered = [Row(number, row.values, row.files) for number, row in enumerate(found.rows, start=1)]
+    return Table(columns=found.columns, rows=numbered, warnings=warnings)
 
 
 def row_of_image(path: str, number: int = 1) -> Row:

@@ -55,6 +55,11 @@ def without_contrast(name: str) -> str:
     return "".join(gap + part for gap, part in kept).strip("_-. ") or name
 
 
+def is_mask_word(word: str) -> bool:
+    """Whether a word, in capitals, speaks of a mask."""
+    return word in _MASK_WORDS
+
+
 def is_named_like_mask(words: Collection[str]) -> bool:
     """Whether the words of a name speak of a mask."""
     return bool(set(words) & _MASK_WORDS)
