@@ -80,7 +80,7 @@ def with_method(detector: Detector, over: Mapping[str, Any]) -> Detector:
             "use `unlesion train --weights` on the training scans"
         )
     changed = type(method)(config, method.spec)
-    network = changed.build()
+    network = changed.build().eval()
     network.load_state_dict(detector.network.state_dict())
     return replace(detector, method=changed, network=network, calibrations={})
 

@@ -72,6 +72,7 @@ def evaluate_detector(
         BadInput: there is no scan, or none could be used.
         UnlesionError: none could be used, by a fault of ours.
     """
+    cohort = cohort.labelled()
     if len(cohort) == 0:
         raise BadInput(f"{cohort.name}: no scans in split {split!r}; choose another --split or --where")
     device = resolved(device)
@@ -202,6 +203,7 @@ def evaluate_maps(
     Raises:
         BadInput: no such folder, or no map of any scan in it.
     """
+    chosen = chosen.labelled()
     failures = Failures(warn) if failures is None else failures
     # One kind of score for all: other numbers do not rank beside each other.
     said = said_beside(maps, [*chosen, *cohort.select(split="val", label="healthy")])

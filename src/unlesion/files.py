@@ -102,6 +102,10 @@ def whole_set(folder: Path, names: Sequence[str]) -> Iterator[Path]:
                 os.replace(partial / name, folder / name)
             else:
                 (folder / name).unlink(missing_ok=True)
+    except CannotWrite as error:
+        # The place within, which is gone again, tells nobody anything.
+        cause = error.__cause__
+        raise cannot_write(folder, cause) if isinstance(cause, OSError) else error from error
     except OSError as error:
         raise cannot_write(folder, error) from error
     finally:
@@ -164,10 +168,14 @@ def read_json(path: Path) -> Any:
         ) from error
 
 
-def cannot_write(path: Path, error: OSError) -> BadInput:
+class CannotWrite(BadInput):
+    """A place cannot be written: no fault of the scan in hand, and the next one will fare no better."""
+
+
+def cannot_write(path: Path, error: OSError) -> CannotWrite:
     """The error for a place that cannot be written, from what the system said."""
     reason = error.strerror or str(error)
-    return BadInput(f"{path}: cannot be written ({reason}); free some space or choose another --out")
+    return CannotWrite(f"{path}: cannot be written ({reason}); free some space or choose another --out")
 
 
 def _was_interrupted(error: BaseException | None) -> bool:

@@ -14,6 +14,7 @@ from tests.cohorts import write_pictures
 from unlesion.benchmark import KnownResults, read_spec
 from unlesion.benchmark.leaderboard import flatten, markdown
 from unlesion.benchmark.plan import Cell, make_plan
+from unlesion.benchmark.spec import resolve
 from unlesion.cli.app import run
 from unlesion.errors import BadInput
 from unlesion.files import read_json, write_json
@@ -244,6 +245,10 @@ def test_other_settings_are_other_rows(tmp_path: Path) -> None:
         ({"methods": ["dae", "dae"]}, "label"),
         ({"reference": "vae"}, "reference"),
         ({"cohort": []}, "cohorts"),
+        ({"cohorts": [{"name": "../evil", "path": "a"}]}, "'../evil' is no name for a folder"),
+        ({"methods": [{"name": "dae", "label": "a/b"}]}, "'a/b' is no name for a folder"),
+        ({"seeds": []}, "seeds"),
+        ({"seeds": [-1]}, "seeds"),
     ],
 )
 def test_bad_specs(tmp_path: Path, change: dict[str, object], wanted: str) -> None:
@@ -252,6 +257,15 @@ def test_bad_specs(tmp_path: Path, change: dict[str, object], wanted: str) -> No
     path.write_text(json.dumps(spec))
     with pytest.raises(BadInput, match=wanted):
         read_spec(path)
+
+
+def test_what_a_variable_holds_is_taken_as_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PLACE", "${PLACE}")
+    assert resolve("${PLACE}/a/${NOWHERE_AT_ALL:-b}", tmp_path) == tmp_path / "${PLACE}" / "a" / "b"
+    with pytest.raises(BadInput, match="not closed"):
+        resolve("${PLACE/a", tmp_path)
+    with pytest.raises(BadInput, match="NOWHERE_AT_ALL is not set"):
+        resolve("${NOWHERE_AT_ALL}/a", tmp_path)
 
 
 def test_a_method_with_two_budgets(tmp_path: Path) -> None:
@@ -398,7 +412,9 @@ def test_a_part_of_the_grid_and_another_part_later(small: Path) -> None:
 
     assert bench_in(small, CLOSED, "out", "--methods", "atlas") == 0
     assert list(labels()) == ["atlas"]
-    assert labels()["atlas"]["versus_note"] == "no paired interval: the reference is not measured yet"
+    assert (
+        labels()["atlas"]["versus_note"] == "no paired interval: the reference is not measured in this call"
+    )
     before = (small / "out" / "runs" / "blobs" / "atlas-seed0" / "detector.json").stat().st_mtime_ns
     # What was measured is taken up without a training, and now there is something to compare it with.
     assert bench_in(small, CLOSED, "out", "--methods", "intensity", "--cohorts", "blobs", "--resume") == 0
@@ -408,13 +424,53 @@ def test_a_part_of_the_grid_and_another_part_later(small: Path) -> None:
     # A row whose run is gone is not made anew unless it is asked for.
     shutil.rmtree(small / "out" / "runs" / "blobs" / "atlas-seed0")
     assert bench_in(small, CLOSED, "out", "--methods", "intensity", "--resume") == 0
-    assert list(labels()) == ["intensity"]
+    assert list(labels()) == ["intensity", "atlas"]
+    # It stands there as it was measured.
+    assert labels()["atlas"]["versus_reference"]
+
+
+def test_rows_that_failed_or_left_scans_out_stay_when_others_are_measured(
+    small: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    spec = CLOSED.replace(
+        "[intensity,", "[intensity, {name: ae, label: broken, preset: tiny, set: [method.nope=8]},"
+    )
+    scan = next(path for path in (small / "blobs").rglob("*.png") if path.name == "s10.png")
+    scan.write_bytes(scan.read_bytes()[:40])
+    assert bench_in(small, spec, "out", "--methods", "intensity,broken") == 2
+    assert "some rows will fail: " in capsys.readouterr().err
+    before = rows_of(small / "out")
+    assert before["broken"]["status"] == "failed" and before["intensity"]["left_out"] == "1"
+    assert bench_in(small, spec, "out", "--methods", "atlas", "--resume") == 2
+    after = rows_of(small / "out")
+    assert {name: after[name] for name in before} == before and after["atlas"]["status"] == "done"
+    table = (small / "out" / "leaderboard.md").read_text()
+    assert "1 scan could not be used" in table and "failed: " in table
+
+
+def test_a_run_of_other_settings_is_replaced_with_a_word(
+    small: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert bench_in(small, CLOSED, "out", "--methods", "atlas", "--set", "scoring.pool=mean") == 0
+    capsys.readouterr()
+    assert bench_in(small, CLOSED, "out", "--methods", "atlas", "--resume") == 0
+    assert "was made with other settings (scoring.pool); it is replaced" in capsys.readouterr().err
+    # What cannot be at all touches nothing.
+    table = (small / "out" / "leaderboard.csv").read_bytes()
+    assert bench_in(small, CLOSED, "out", "--resume", "--set", "scoring.pol=mean") == 2
+    assert (small / "out" / "leaderboard.csv").read_bytes() == table
+
+
+def test_a_folder_of_something_else_is_not_taken(small: Path) -> None:
+    assert bench_in(small, CLOSED, "blobs") == 2
+    assert not (small / "blobs" / "leaderboard.csv").exists()
 
 
 def test_a_part_that_the_grid_does_not_have(small: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for words, there in (("--methods", "intensity, atlas"), ("--cohorts", "blobs")):
         assert bench_in(small, CLOSED, "out", words, "dae") == 2
         assert f"{words} dae: the benchmark has {there}" in capsys.readouterr().err
+    assert bench_in(small, CLOSED, "out", "--methods", ",") == 2
     assert not (small / "out").exists()
 
 

@@ -25,7 +25,7 @@ def test_a_row_with_scans_left_out_is_not_kept(small: Path, capsys: pytest.Captu
     words = ("--results", str(small / "results"))
     spec = CLOSED.replace("methods: [intensity, {name: atlas, preset: tiny}]", "methods: [intensity]")
     assert bench_in(small, spec, "out", *words) == 2
-    assert "1 row of 1 left out test scans" in capsys.readouterr().err
+    assert "1 row of 1 left out scans" in capsys.readouterr().err
     assert rows_of(small / "out")["intensity"]["left_out"] == "1"
     assert not list((small / "results").rglob("*.json"))
     assert "1 test scan could not be used" in (small / "out" / "report.html").read_text()

@@ -75,6 +75,7 @@ def test_a_plain_folder_is_guessed_from_names(folder):
     }
     assert said == [
         "modality guessed from the names of 4 of 5 images",
+        "1 image without a known modality beside others, the first cleo.png: a mask, perhaps",
         "2 files named like masks of lesions: given to 3 images",
     ]
     opened = Cohort.open(folder)
@@ -120,8 +121,8 @@ def test_whose_a_mask_is(tmp_path, images, masks, given):
         f"{image}.png": f"{mask}.png" for image, mask in given.items()
     }
     lost = len(masks) - len(given)
-    # What a folder of masks is for it says itself, before anybody guesses from names (test_folder_words.py).
-    sorted_by_hand = any(name.startswith("masks/") for name in masks)
+    # What a folder of masks is for it says itself, before anybody guesses from names (test_sorted_folder.py).
+    sorted_by_hand = any(name.startswith(("masks/", "train/")) for name in masks)
     assert (
         ("label" in next(iter(rows.values())) and not sorted_by_hand)
         == bool(lost)
@@ -173,6 +174,39 @@ def test_masks_of_brains_are_regions(tmp_path):
         root / "ben" / "lesion.png",
         root / "ben" / "T1_brain_mask.png",
     )
+
+
+def test_regions_of_interest_are_lesions_to_nobody(tmp_path):
+    """Beside masks a "roi" outlines the brain; alone it may outline anything, and somebody has to say so."""
+    root = tmp_path / "data"
+    for person in ("anna", "ben"):
+        draw(root / person / "slice_1.png")
+        draw(root / person / "slice_1_roi.png", mask=20)
+    write_listing(Cohort.open(root), tmp_path / "alone.csv")
+    alone = rows_of(tmp_path / "alone.csv")
+    assert {(row["mask_path"], row["label"]) for row in alone.values()} == {("", "")}
+    draw(root / "ben" / "slice_1_mask.png", mask=3)
+    write_listing(Cohort.open(root), root / "manifest.csv")
+    anna, ben = Cohort.open(root)
+    assert (anna.label, anna.mask_path, anna.roi_path.name) == ("healthy", None, "slice_1_roi.png")
+    assert (ben.label, ben.mask_path.name, ben.roi_path.name) == (
+        "anomalous",
+        "slice_1_mask.png",
+        "slice_1_roi.png",
+    )
+
+
+@pytest.mark.parametrize(
+    "name", ["wmh", "T1_gt", "T1_label", "T1_mask2", "T1_annotation", "lesionmap", "tumor"]
+)
+def test_other_names_of_masks(tmp_path, name):
+    root = tmp_path / "data"
+    draw(root / "anna" / "T1.png")
+    draw(root / "anna" / f"{name}.png", mask=3)
+    draw(root / "ben" / "T1.png")
+    write_listing(Cohort.open(root), root / "manifest.csv")
+    anna, ben = Cohort.open(root)
+    assert (anna.mask_path, anna.label, ben.label) == (root / "anna" / f"{name}.png", "anomalous", "healthy")
 
 
 @pytest.mark.parametrize("kind", ["bids", "public"])

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import logging
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from concurrent.futures import Executor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from unlesion.benchmark.identity import IDENTITY, OF_PART, differences, is_of
 from unlesion.benchmark.known import KnownResults
-from unlesion.benchmark.leaderboard import flatten, write_csv, write_markdown
+from unlesion.benchmark.leaderboard import flatten, read_csv, write_csv, write_markdown
 from unlesion.benchmark.plan import Cell, Plan, learns_alike, make_plan
 from unlesion.benchmark.same_scans import choose_scans, show_scans
-from unlesion.benchmark.spec import BenchSpec, CohortSpec, MethodSpec, Part
+from unlesion.benchmark.spec import BenchSpec, CohortSpec, MethodSpec, Wanted
 from unlesion.benchmark.versus import against, without
 from unlesion.detector import Detector
 from unlesion.errors import BadInput, UnlesionError
@@ -26,9 +27,6 @@ from unlesion.report.bench_page import SAME_SCANS
 from unlesion.report.files import read_rows
 from unlesion.sweep import Failures
 from unlesion.training import OtherScans, OtherTraining, cohort_options, is_finished, train
-
-# Beside a run and an evaluation: what they were made from.
-IDENTITY = "identity.json"
 
 _log = logging.getLogger("unlesion.benchmark")
 
@@ -63,12 +61,12 @@ class Bench:
         tell: Callable[[str], None] = lambda message: None,
         warn: Callable[[str], None] | None = None,
         command: str = "",
-        part: Part | None = None,
+        part: Wanted | None = None,
     ) -> None:
         self.spec, self.folder, self.out, self.known = spec, folder, out, known
         self.executor, self.bars, self.device, self.tell, self.command = executor, bars, device, tell, command
         self.warn = tell if warn is None else warn
-        self.part = spec.named(methods=(), cohorts=()) if part is None else part
+        self.part = spec.part_of(methods=(), cohorts=()) if part is None else part
         self._warned: set[str] = set()
         # Evaluations of this call, whole or with scans left out.
         self._measured: set[Path] = set()
@@ -88,27 +86,81 @@ class Bench:
             for method in self._reference_first()
             if seed in self.spec.seeds_of(method)
         ]
-        cells = [cell for cell in cells if self._wanted(cell) or self._is_measured(cell)]
-        rows: list[dict[str, Any]] = []
-        for number, cell in enumerate(cells, start=1):
-            self.tell(f"[{number}/{len(cells)}] {cell.cohort.name} · {cell.label} · seed {cell.seed}")
-            rows.append(self._row(cell))
+        self._check([cell for cell in cells if self._wanted(cell)])
+        # Until a row is measured anew, that of an earlier call stands for it.
+        found = self._earlier(cells)
+        todo = [cell for cell in cells if self._wanted(cell) or self._is_measured(cell)]
+        for number, cell in enumerate(todo, start=1):
+            self.tell(f"[{number}/{len(todo)}] {cell.cohort.name} · {cell.label} · seed {cell.seed}")
+            found[cell] = self._row(cell)
+            rows = [found[cell] for cell in cells if cell in found]
             write_csv(rows, self.out / "leaderboard.csv")
             write_markdown(rows, self.out / "leaderboard.md", command=self.command)
-        return rows
+        return [found[cell] for cell in todo]
+
+    def _check(self, cells: list[Cell]) -> None:
+        """Say at once, before hours are spent, which rows cannot be: unknown settings, images that are not here.
+
+        Raises:
+            BadInput: none of them can be.
+        """
+        wrong: dict[Cell, BadInput] = {}
+        for cell in cells:
+            try:
+                make_plan(self.spec, cell, folder=self.folder)
+            except BadInput as error:
+                wrong[cell] = error
+            except Exception:
+                # A failure of ours costs the row alone, in its turn.
+                continue
+        if len(wrong) == len(cells):
+            raise next(iter(wrong.values()))
+        for words in dict.fromkeys(map(str, wrong.values())):
+            self.warn(f"some rows will fail: {words}")
+
+    def _earlier(self, cells: list[Cell]) -> dict[Cell, dict[str, Any]]:
+        """Rows of the leaderboard that lies there, as far as their runs are still those of the grid."""
+        heads = {tuple(str(value) for value in cell.head().values()): cell for cell in cells}
+        found = {}
+        for row in read_csv(self.out / "leaderboard.csv"):
+            cell = heads.get(tuple(str(row.get(name)) for name in ("cohort", "method", "preset", "seed")))
+            if cell is not None and (row.get("status") != "done" or self._still(cell)):
+                found[cell] = row
+        return found
 
     def _wanted(self, cell: Cell) -> bool:
         return cell.label in self.part.methods and cell.cohort.name in self.part.cohorts
 
     def _is_measured(self, cell: Cell) -> bool:
-        """Whether a row that was not asked for costs nothing: it is known, or lies in the folder as a whole."""
+        """Whether a row that was not asked for costs nothing: it is known, or its run and evaluation lie in the folder."""
+        plan = self._plan(cell)
+        if plan is None or self._is_known(plan):
+            return plan is not None
+        run = self._run(cell)
+        is_there = is_of(run, plan.run) and (run / "detector.json").exists()
+        return is_there and is_of(self._evaluation(cell), plan.evaluation)
+
+    def _still(self, cell: Cell) -> bool:
+        """Whether an earlier row was measured just so, be it with scans left out."""
+        plan = self._plan(cell)
+        found = self._evaluation(cell)
+        return plan is not None and (
+            self._is_known(plan) or any(is_of(found, plan.evaluation, name=n) for n in (IDENTITY, OF_PART))
+        )
+
+    def _plan(self, cell: Cell) -> Plan | None:
         try:
-            plan = make_plan(self.spec, cell, folder=self.folder)
+            return make_plan(self.spec, cell, folder=self.folder)
         except BadInput:
             # Such as images that are not here: they need not be.
+            return None
+
+    def _is_known(self, plan: Plan) -> bool:
+        try:
+            return self.known.find(plan.row) is not None
+        except BadInput:
+            # A damaged row costs itself alone.
             return False
-        whole = _is_of(self._run(cell), plan.run) and _is_of(self._evaluation(cell), plan.evaluation)
-        return whole or self.known.find(plan.row) is not None
 
     def _seeds(self) -> list[int]:
         """Those of the reference first: a method that has others is compared with its first one."""
@@ -133,7 +185,7 @@ class Bench:
                     )
             else:
                 self.tell("  known already: " + str(self.known.path(plan.row)))
-                if not _is_of(self._evaluation(cell), plan.evaluation):
+                if not is_of(self._evaluation(cell), plan.evaluation):
                     # Pictures of something else must not stand beside these numbers.
                     shutil.rmtree(self._evaluation(cell) / SAME_SCANS, ignore_errors=True)
                 # A row may be older than some columns whose metrics it has.
@@ -154,7 +206,7 @@ class Bench:
         detector = self._detector(cell, plan)
         evaluation = self._evaluation(cell)
         failures = Failures(self.warn)
-        if not _is_of(evaluation, plan.evaluation):
+        if not is_of(evaluation, plan.evaluation):
             shutil.rmtree(evaluation, ignore_errors=True)
             evaluate_detector(
                 detector,
@@ -169,8 +221,7 @@ class Bench:
             )
             self._measured.add(evaluation)
             # Written last: it also says that the evaluation is complete, which one with scans left out is not.
-            if not failures:
-                write_json(evaluation / IDENTITY, plan.evaluation)
+            write_json(evaluation / (OF_PART if failures else IDENTITY), plan.evaluation)
         if not (evaluation / SAME_SCANS).exists():
             self._show(detector, plan, evaluation)
         metrics = read_json(evaluation / "metrics.json")
@@ -208,7 +259,7 @@ class Bench:
         Cohorts that learn from the same share it.
         """
         run = self._run(cell)
-        same = _is_of(run, plan.run)
+        same = is_of(run, plan.run)
         if same and (run / "detector.json").exists():
             return Detector.load(run)
         # What another run was evaluated to must not be taken for this one's.
@@ -217,6 +268,10 @@ class Bench:
                 shutil.rmtree(self._evaluation(replace(cell, cohort=cohort)), ignore_errors=True)
         before = run.with_name(f".{run.name}-before")
         if not same:
+            if (run / "detector.json").exists():
+                self.warn(
+                    f"{run}: was made with other settings ({differences(run, plan.run)}); it is replaced"
+                )
             # What lies there may have learnt the same, and differ in scoring alone: it goes when the new one is there.
             shutil.rmtree(before, ignore_errors=True)
             if run.exists():
@@ -315,7 +370,7 @@ class Bench:
             return {}
         mine = self._evaluation(cell)
         # What is kept first: it is what the row's own numbers are of.
-        here = mine in self._measured or _is_of(mine, plan.evaluation)
+        here = mine in self._measured or is_of(mine, plan.evaluation)
         found = self.known.evidence(plan.row) or (mine if here else None)
         where = cell.cohort.name, cell.seed
         if cell.label == self.spec.reference:
@@ -323,10 +378,14 @@ class Bench:
             self._references[where] = lost if found is None else found
             return {}
         # A reference with fewer seeds is compared with by its first one.
-        first = next((seed for cohort, seed in self._references if cohort == cell.cohort.name), None)
-        if first is None:
-            return without("the reference is not measured yet")
-        reference = self._references.get(where) or self._references[cell.cohort.name, first]
+        reference = self._references.get(where)
+        if reference is None:
+            own = next(m for m in self.spec.methods if (m.label or m.name) == self.spec.reference)
+            seeds = self.spec.seeds_of(own)
+            has_mine = cell.seed in seeds
+            reference = None if has_mine else self._references.get((cell.cohort.name, seeds[0]))
+        if reference is None:
+            return without("the reference is not measured in this call")
         if isinstance(reference, str):
             return without(reference)
         if found is None:
@@ -338,11 +397,3 @@ class Bench:
 
     def _evaluation(self, cell: Cell) -> Path:
         return self.out / "evaluations" / cell.folder
-
-
-def _is_of(folder: Path, identity: Mapping[str, Any]) -> bool:
-    """Whether a run or an evaluation was made from just this."""
-    try:
-        return bool(read_json(folder / IDENTITY) == identity)
-    except BadInput:
-        return False

@@ -6,8 +6,11 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from unlesion.errors import BadInput
 from unlesion.files import write_table, write_text
 from unlesion.report.bench_columns import ranking_of, shows
+from unlesion.report.files import read_rows
+from unlesion.wording import count
 
 # Column -> path in metrics.json. A metric gives three columns: value, lower and upper end.
 METRICS = {
@@ -48,6 +51,26 @@ def write_csv(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
     """Write all rows with all columns."""
     metrics = [f"{name}{end}" for name in METRICS for end in ("", "_lo", "_hi")]
     write_table(path, (*FIRST, *metrics, *LAST), rows, ignore_others=True)
+
+
+def read_csv(path: Path) -> list[dict[str, Any]]:
+    """The rows of an earlier `write_csv`; none where there is no such file, or a damaged one."""
+    try:
+        rows = read_rows(path)
+    except BadInput:
+        return []
+    return [{name: _value(name, text) for name, text in row.items()} for row in rows]
+
+
+def _value(name: str, text: str) -> Any:
+    if not text:
+        return None
+    if name in ("seed", "steps", "left_out"):
+        return int(text)
+    is_number = name.removesuffix("_lo").removesuffix("_hi") in METRICS or name in (
+        "train_minutes", "versus_reference", "versus_lo", "versus_hi", "versus_p",
+    )  # fmt: skip
+    return float(text) if is_number else text
 
 
 def flatten(metrics: Mapping[str, Any]) -> dict[str, Any]:
@@ -113,7 +136,7 @@ def markdown(rows: Sequence[Mapping[str, Any]], *, command: str) -> str:
             if row.get("versus_note")
         ]
         notes += [
-            f"- {row['method']}, seed {row['seed']}: {row['left_out']} of the test scans could not be used"
+            f"- {row['method']}, seed {row['seed']}: {count(row['left_out'], 'scan')} could not be used"
             for row in mine
             if row.get("left_out")
         ]

@@ -17,6 +17,7 @@ from unlesion.scans import Cohort
 from unlesion.scans.datasets import is_dataset
 from unlesion.scoring import COMMON, ScoringConfig
 from unlesion.settings import merged, nested, parse_settings, validated
+from unlesion.training.budget import steps_per_stage
 from unlesion.training.config import TrainingConfig
 
 
@@ -99,7 +100,11 @@ def make_plan(spec: BenchSpec, cell: Cell, *, folder: Path) -> Plan:
     scoring = validated(
         ScoringConfig, merged(dict(method.native), nested(settings["scoring"])), what="scoring"
     )
-    learns = bool(method(config, InputSpec(size=recipe.size)).stages())
+    stages = method(config, InputSpec(size=recipe.size)).stages()
+    budget = spec.budget_of(cell.method)
+    if stages and budget.steps is not None:
+        # Refused now, not when the cohort is prepared.
+        steps_per_stage(budget.steps, {stage.name: stage.share for stage in stages})
     run = {
         "method": method.name,
         "method_version": method.version,
@@ -114,7 +119,7 @@ def make_plan(spec: BenchSpec, cell: Cell, *, folder: Path) -> Plan:
         **_recontrasted(training),
         **_shared(method, nested(settings["scoring"])),
         # A budget means nothing to a method that is fitted in closed form.
-        "budget": spec.budget_of(cell.method)._asdict() if learns else None,
+        "budget": budget._asdict() if stages else None,
     }
     evaluation = {**run, "test": test.digest, "split": cell.cohort.test_split}
     return Plan(
@@ -180,7 +185,7 @@ def _cohorts(spec: CohortSpec, folder: Path) -> tuple[Cohort, Cohort]:
     test_where = spec.test_where
     if test_where is None:
         test_where = spec.where if spec.test_path is None else ()
-    test = Cohort.open(test_path, root=test_root, where=test_where, channels=spec.channels)
+    test = Cohort.open(test_path, root=test_root, where=test_where, channels=spec.channels).labelled()
     if spec.test_split == "all":
         return learn, test
     test = test.select(split=spec.test_split.split(","))

@@ -83,7 +83,7 @@ class Budget(NamedTuple):
     steps: int | str | None
 
 
-class Part(NamedTuple):
+class Wanted(NamedTuple):
     """Which rows of a grid are to be measured: labels of methods, and names of cohorts."""
 
     methods: frozenset[str]
@@ -115,7 +115,7 @@ class BenchSpec(_Part):
         """The seeds of a method's rows."""
         return self.seeds if method.seeds is None else method.seeds
 
-    def named(self, *, methods: Sequence[str], cohorts: Sequence[str]) -> Part:
+    def part_of(self, *, methods: Sequence[str], cohorts: Sequence[str]) -> Wanted:
         """Part of the grid, by labels of methods and names of cohorts; none of a kind is all of it.
 
         Raises:
@@ -127,7 +127,7 @@ class BenchSpec(_Part):
             unknown = [name for name in wanted if name not in there]
             if unknown:
                 raise BadInput(f"--{what} {unknown[0]}: the benchmark has {', '.join(there)}")
-        return Part(frozenset(methods or labels), frozenset(cohorts or names))
+        return Wanted(frozenset(methods or labels), frozenset(cohorts or names))
 
     def budget_of(self, method: MethodSpec) -> Budget:
         """The budget of a method's trainings."""
@@ -164,6 +164,13 @@ def read_spec(path: Path) -> BenchSpec:
     if len(set(labels)) < len(labels):
         raise BadInput(f"{path}: two methods with one label; set label: on one of them")
     names = [cohort.name for cohort in spec.cohorts]
+    # They become folders.
+    if odd := [name for name in (*labels, *names) if not name or name[0] == "." or set(name) & set("/\\\0")]:
+        raise BadInput(
+            f"{path}: {odd[0]!r} is no name for a folder; give another label or name, without slashes"
+        )
+    if not spec.seeds or min(s for m in spec.methods for s in (*spec.seeds, *(m.seeds or ()))) < 0:
+        raise BadInput(f"{path}: seeds must be whole numbers from 0, at least one")
     if len(set(names)) < len(names) or len(set(spec.seeds)) < len(spec.seeds):
         raise BadInput(f"{path}: two cohorts with one name, or a seed given twice")
     if spec.reference is not None and spec.reference not in labels:
@@ -173,13 +180,18 @@ def read_spec(path: Path) -> BenchSpec:
 
 def resolve(text: str, folder: Path) -> Path:
     """A cohort's path with the environment filled in."""
+    done = ""
     while "${" in text:
         before, _, rest = text.partition("${")
-        inside, _, after = rest.partition("}")
+        inside, closed, text = rest.partition("}")
+        if not closed:
+            raise BadInput(f"{done}{before}${{{inside}: a brace is not closed; write ${{VARIABLE}}")
         name, _, default = inside.partition(":-")
         value = os.environ.get(name) or default
         if not value:
-            raise BadInput(f"{text}: the environment variable {name} is not set")
-        text = before + value + after
+            raise BadInput(f"{done}{before}${{{inside}}}{text}: the environment variable {name} is not set")
+        # What a variable holds is taken as it is.
+        done += before + value
+    text = done + text
     path = Path(text)
     return path if path.is_absolute() else folder / path

@@ -90,6 +90,8 @@ class Calibration:
             raise BadInput(
                 "the calibration is of an older version, which kept thresholds alone; use `unlesion calibrate` again"
             )
+        if np.isnan(anomaly).any():
+            raise ValueError("the map holds NaN")
         above, shares = (np.array(column) for column in zip(*self.exceeded, strict=True))
         steps = np.concatenate([[1.0], shares]).astype(np.float32)
         # Exceeding the k-th threshold, and no later one.

@@ -34,7 +34,7 @@ def command(
 ) -> None:
     """Write the channels of each session on one grid, for --channels; a second call goes on where the first stopped."""
     from unlesion.prepare import is_store
-    from unlesion.prepare.sessions import PAGE, claim, write_sessions
+    from unlesion.prepare.sessions import PAGE, claim, sessions_beside, write_sessions
     from unlesion.report.aligned_page import write_aligned_page
     from unlesion.scans.cohort import MANIFEST
     from unlesion.sweep import Failures
@@ -55,6 +55,10 @@ def command(
         sessions, bad = write_sessions(
             opened, out, register=register, executor=executor, done=lambda key: advance(note=key)
         )
+    if others := sessions_beside(out, [entry.key for entry in opened]):
+        console.warn(
+            f"{out}: holds {count(len(others), 'more session')}, the first {others[0]}, which this call did not ask for: not in its manifest"
+        )
     failures = Failures(console.warn)
     failures.take_all(bad)
     for session in sessions:
@@ -65,6 +69,7 @@ def command(
         console.tell(
             f"{out / MANIFEST}: {count(len(sessions), 'scan')}; look at {page}, then go on with `--channels {channels}`"
         )
+    rest = f"; the rest is in {out}" if sessions else ""
     failures.settle(
-        f"{len(failures)} of {count(len(opened), 'scan')} could not be aligned (named above); the rest is in {out}"
+        f"{len(failures)} of {count(len(opened), 'scan')} could not be aligned (named above){rest}"
     )

@@ -30,7 +30,7 @@ from unlesion.cli.console import close_log, command_line, complain, log_tracebac
 from unlesion.cli.options import separate_settings
 from unlesion.errors import UnlesionError
 
-KEPT = "interrupted; what was finished is kept (train: go on with --resume; detect, prepare, align: the same again)"
+KEPT = "interrupted; what was finished is kept (train, bench: go on with --resume; detect, prepare, align: the same again)"
 
 # The shell's code for a program that Ctrl-C ended; typer gives it instead of the exception.
 INTERRUPTED = 130

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from unlesion.cli.console import Console, command_line
+from unlesion.cli.console import LOG, Console, command_line
 from unlesion.cli.options import Device, Jobs, Out, Quiet, Set, pick_device, split_words, workers
 from unlesion.errors import BadInput, UnlesionError
 from unlesion.wording import count
@@ -36,11 +36,17 @@ def command(
     from unlesion.benchmark import Bench, KnownResults, read_spec
 
     grid = read_spec(spec)
-    part = grid.named(methods=split_words(methods), cohorts=split_words(cohorts))
+    for option, given in (("--methods", methods), ("--cohorts", cohorts)):
+        if given is not None and not split_words(given):
+            raise BadInput(f"{option} {given!r}: names none; leave it out for all")
+    part = grid.part_of(methods=split_words(methods), cohorts=split_words(cohorts))
     # For all methods, as the file's own; a cohort's and a method's go before.
     grid = grid.model_copy(update={"set": (*grid.set, *(set_ or ()))})
     if (out / "leaderboard.csv").exists() and not resume:
         raise BadInput(f"{out}: holds a benchmark already; go on with --resume or choose another --out")
+    there = {path.name for path in out.iterdir() if path.name[0] != "."} if out.is_dir() else set()
+    if there - {LOG} and not there & {"leaderboard.csv", "runs", "stores"}:
+        raise BadInput(f"{out}: holds other files ({', '.join(sorted(there)[:3])}); choose another --out")
     console = Console(quiet=quiet, out=out)
     with workers(jobs) as executor:
         rows = Bench(
@@ -70,6 +76,6 @@ def command(
     if short:
         ours = any(row.get("left_out_ours") for row in short)
         raise (UnlesionError if ours else BadInput)(
-            f"{count(len(short), 'row')} of {len(rows)} left out test scans that could not be used (named above): "
+            f"{count(len(short), 'row')} of {len(rows)} left out scans that could not be used (named above): "
             "mend or exclude them, then go on with --resume"
         )

@@ -71,10 +71,11 @@ def command(
     detector = Detector.load(run)
     detector.check_order(split_words(channels), what="--channels")
     before = detector.calibrations.get("native")
-    if settings["method"]:
-        detector = with_method(detector, settings["method"])
     if settings["scoring"]:
         detector = with_scoring(detector, settings["scoring"])
+    if settings["method"]:
+        # A scoring that needs no training scans any more asks for none.
+        detector = with_method(detector, settings["method"])
     scan = detector.scorers["native"].config.scan
     if scan != "map" and not detector.method.codes_distribution:
         raise BadInput(

@@ -37,10 +37,12 @@ def command(
         raise BadInput(f"--scoring {scoring}: choose native or shared")
     from unlesion.evaluation import compare, names_of, write_comparison
 
-    if out is not None and (out / "report.html").exists() and not (out / "compare.json").exists():
-        raise BadInput(
-            f"--out {out}: holds another verb's output, whose page would be replaced; choose another folder"
-        )
+    if out is not None and not (out / "compare.json").exists():
+        theirs = [name for name in ("report.html", "compare.csv", "pictures") if (out / name).exists()]
+        if theirs:
+            raise BadInput(
+                f"--out {out}: its {theirs[0]} is not of a comparison and would be replaced; choose another folder"
+            )
     found = compare(evaluations, scoring=scoring, by=by)
     console = Console(quiet=quiet, out=out)
     if not quiet:

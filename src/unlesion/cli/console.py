@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import shlex
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 from unlesion import __version__
@@ -25,6 +26,22 @@ def command_line(words: list[str] | None = None) -> str:
     if words is not None:
         _words[:] = words
     return shlex.join(["unlesion", *_words])
+
+
+class _LogFile(logging.FileHandler):
+    """A log that gives up where it cannot be written, such as on a full disk: the command itself says so, and once is enough."""
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        if not isinstance(sys.exc_info()[1], OSError):
+            super().handleError(record)
+
+    def flush(self) -> None:
+        with suppress(OSError):
+            super().flush()
+
+    def close(self) -> None:
+        with suppress(OSError):
+            super().close()
 
 
 class Console:
@@ -57,7 +74,7 @@ class Console:
     def _open(self, out: Path) -> None:
         try:
             out.mkdir(parents=True, exist_ok=True)
-            handler = logging.FileHandler(out / LOG, encoding="utf-8")
+            handler = _LogFile(out / LOG, encoding="utf-8")
         except OSError as error:
             raise cannot_write(out, error) from error
         handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))

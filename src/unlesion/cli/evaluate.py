@@ -60,7 +60,7 @@ def command(
     from unlesion.report import build_report
 
     refuse_settings(set_, verb="evaluate")
-    opened = open_cohort(cohort, root=root, where=where, channels=channels, volume=volume)
+    opened = open_cohort(cohort, root=root, where=where, channels=channels, volume=volume).labelled()
     console = Console(quiet=quiet, out=out)
     for warning in opened.warnings:
         console.warn(warning)

@@ -23,8 +23,9 @@ def command(
 ) -> None:
     """Write what was understood of a folder as a manifest, to be corrected before anything learns from it."""
     if out.suffix.lower() != ".csv":
-        raise BadInput(f"--out {out}: a manifest is a file that ends on .csv; write {out / 'manifest.csv'}")
-    if out.exists() and not overwrite:
+        inside = out / "manifest.csv" if not out.suffix else out.with_suffix(".csv")
+        raise BadInput(f"--out {out}: a manifest is a file that ends on .csv; write {inside}")
+    if out.exists() and not overwrite and out.resolve() != (cohort / "manifest.csv").resolve():
         raise BadInput(
             f"--out {out}: is there already, maybe corrected by hand; choose another or --overwrite"
         )

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from unlesion.errors import BadInput, in_words
-from unlesion.files import read_json, whole_set, write_json, write_table
+from unlesion.files import CannotWrite, read_json, whole_file, whole_set, write_json, write_table
 from unlesion.parallel import as_they_come
 from unlesion.prepare.item import Failure
 from unlesion.prepare.one_grid import Joined, on_one_grid
@@ -89,19 +89,27 @@ def claim(out: Path, cohort: Cohort, *, among: bool) -> None:
             )
     else:
         record = read_json(out / CLAIM)
-        if record.get("channels") != modalities:
+        channels = record.get("channels") if isinstance(record, dict) else None
+        if not isinstance(channels, list):
+            raise BadInput(f"{out / CLAIM}: not written by `align`; choose another --out")
+        if channels != modalities:
             raise BadInput(
-                f"{out}: holds sessions of other channels ({', '.join(record.get('channels') or ())}); choose another folder"
+                f"{out}: holds sessions of other channels ({', '.join(map(str, channels))}); choose another folder"
             )
-        if (out / MANIFEST).exists() and record.get("manifest") != _sha256(out / MANIFEST):
+        # Earlier versions took no note of it.
+        if (
+            "manifest" in record
+            and (out / MANIFEST).exists()
+            and record["manifest"] != _sha256(out / MANIFEST)
+        ):
             raise BadInput(
                 f"{out / MANIFEST}: was changed since it was written; move it away, or choose another --out"
             )
-    _claim(out, modalities)
+    _claim(out, modalities, manifest=out / MANIFEST)
 
 
-def _claim(out: Path, modalities: Sequence[str]) -> None:
-    written = _sha256(out / MANIFEST) if (out / MANIFEST).exists() else None
+def _claim(out: Path, modalities: Sequence[str], *, manifest: Path) -> None:
+    written = _sha256(manifest) if manifest.exists() else None
     notice = "For research use only; not a medical device."
     write_json(out / CLAIM, {"notice": notice, "channels": list(modalities), "manifest": written})
 
@@ -140,7 +148,7 @@ def write_sessions(
     # Until all are done there is nothing that could be taken for the whole.
     for name in (MANIFEST, PAGE):
         (out / name).unlink(missing_ok=True)
-    work = partial(_write, out=out, register=register)
+    work = functools.partial(_write, out=out, register=register)
     found: dict[str, Session] = {}
     failures = []
     for made in as_they_come(work, list(cohort), executor=executor, doing="aligning scans"):
@@ -152,9 +160,17 @@ def write_sessions(
     sessions = [found[entry.key] for entry in cohort if entry.key in found]
     if sessions:
         rows = [row for session in sessions for row in session.rows]
-        write_table(out / MANIFEST, list(dict.fromkeys(name for row in rows for name in row)), rows)
-        _claim(out, [row["modality"] for row in sessions[0].rows])
+        with whole_file(out / MANIFEST) as partial:
+            write_table(partial, list(dict.fromkeys(name for row in rows for name in row)), rows)
+            # First: interrupted in between, there is a claim without its manifest, which can be made again.
+            _claim(out, [row["modality"] for row in sessions[0].rows], manifest=partial)
     return sessions, failures
+
+
+def sessions_beside(out: Path, keys: Sequence[str]) -> list[str]:
+    """Sessions in the folder that have none of these keys, such as those of an earlier call that asked for others."""
+    found = sorted(path.parent.relative_to(out).as_posix() for path in out.rglob(RECORD))
+    return [key for key in found if key not in set(keys)]
 
 
 def _write(entry: Entry, *, out: Path, register: bool) -> Session | Failure:
@@ -184,6 +200,8 @@ def _write(entry: Entry, *, out: Path, register: bool) -> Session | Failure:
             with whole_set(folder, [*_files_of(entry), RECORD]) as new:
                 _write_files(new, entry, joined)
                 write_json(new / RECORD, record)
+    except CannotWrite:
+        raise
     except Exception as error:
         ours = not isinstance(error, BadInput)
         trace = traceback.format_exc() if ours else ""

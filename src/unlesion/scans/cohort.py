@@ -115,6 +115,20 @@ class Cohort:
         )
         return replace(self, entries=kept)
 
+    def labelled(self) -> Cohort:
+        """The scans of which it is known whether they show lesions: all but some of folders that do not say.
+
+        Raises:
+            BadInput: there is none.
+        """
+        kept = tuple(entry for entry in self.entries if entry.label != "unknown")
+        if self.entries and not kept:
+            raise BadInput(
+                f"{self.name}: nothing says whether its scans show lesions; let `unlesion manifest` write a table, and fill in its "
+                "column label"
+            )
+        return replace(self, entries=kept)
+
     def with_splits(self, *, test: bool = False) -> Cohort:
         """This cohort, split 80 / 20 into train and val by subject if it has no splits of its own.
 

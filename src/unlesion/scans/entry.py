@@ -10,7 +10,7 @@ from typing import Literal
 from unlesion.scans.reading import has_marks, read_scan
 from unlesion.scans.scan import Scan
 
-Label = Literal["healthy", "anomalous"]
+Label = Literal["healthy", "anomalous", "unknown"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,7 +31,7 @@ class Entry:
         scan_id: which examination of the subject; slices of one volume share it.
         position: relative height of a slice in its volume, 0 lowest to 1 highest; None unknown.
         modality: one name a channel, "" where unknown.
-        label: "healthy" or "anomalous".
+        label: "healthy" or "anomalous"; "unknown" in a folder that does not say, never in a manifest.
         pathology: the finding, "" where unknown.
         split: "train", "val", "test" or another name; None where the cohort has no splits.
         spacing_mm: mm along rows, columns, slices for pictures and bare arrays (1 to 3 numbers), or None.

@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from unlesion.errors import BadInput
-from unlesion.scans.folder_words import sorted_by_folders
 from unlesion.scans.formats import ENDINGS, dicom, ending_of, without_ending
 from unlesion.scans.manifest import Row, Table
 from unlesion.scans.names import contrast_in, is_named_like_mask, words_of
 from unlesion.scans.series_rows import is_plain, table_of_series
+from unlesion.scans.sorted_folder import sorted_by_folders
 from unlesion.wording import count
 
 # Ends what a manifest mends; who writes one need not be told.
@@ -35,6 +35,9 @@ def table_of_folder(root: Path) -> Table:
         raise BadInput(
             f"{root}: the folder cannot be read ({error.strerror}); check its permissions"
         ) from error
+    # What detection wrote among them is no scan.
+    results = {file.parent for file in files if file.name == "detection.json"}
+    files = [file for file in files if file.parent not in results]
     plain = [file.relative_to(root).as_posix() for file in files if is_plain(file)]
     series = table_of_series(root, [file for file in files if not is_plain(file) and dicom.is_dicom(file)])
     rows = [row_of_image(path) for path in plain]

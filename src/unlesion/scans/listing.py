@@ -49,6 +49,8 @@ def write_listing(cohort: Cohort, path: Path) -> list[str]:
     said: list[str] = []
     if not any("mask_path" in row or "label" in row for row in rows):
         rows, said = _guessed(cohort, rows)
+    elif not any("modality" in row for row in rows):
+        rows, said = _with_modality(rows)
     there = {name for row in rows for name in row if name}
     columns = [name for name in COLUMNS if name in there | _ASKED]
     columns += [
@@ -98,6 +100,11 @@ def _guessed(cohort: Cohort, rows: Sequence[dict[str, str]]) -> tuple[list[dict[
         what: [files[p] for p in sorted(masks) if mask_of(files[p].words) == what]
         for what in ("lesions", "brain", "either")
     }
+    if of["lesions"]:
+        # Beside masks of lesions a region of interest is that of the brain.
+        regions = [mask for mask in of["either"] if "ROI" in mask.words]
+        of["brain"] += regions
+        of["either"] = [mask for mask in of["either"] if mask not in regions]
     images = [file for path, file in files.items() if path not in masks]
     of_lesions, of_brains = _owners(images, of["lesions"]), _owners(images, of["brain"])
     given = set(of_lesions.values())
@@ -121,7 +128,7 @@ def _guessed(cohort: Cohort, rows: Sequence[dict[str, str]]) -> tuple[list[dict[
             is_marked = new["mask_path"] and has_marks(cohort.root / new["mask_path"]) is not False
             new["label"] = "anomalous" if is_marked else ""
         out.append(new)
-    said = [f"modality guessed from the names of {named} of {count(len(out), 'image')}"] if named else []
+    said = _modalities_said(out, named)
     for what, owned in (("lesions", of_lesions), ("brain", of_brains)):
         if of[what]:
             said.append(
@@ -133,6 +140,24 @@ def _guessed(cohort: Cohort, rows: Sequence[dict[str, str]]) -> tuple[list[dict[
             "roi_path. Images without a mask have an empty label: nothing reads the manifest before it says healthy or anomalous, or has no such column"
         )
     return out, said
+
+
+def _with_modality(rows: Sequence[dict[str, str]]) -> tuple[list[dict[str, str]], list[str]]:
+    """Rows of a folder whose own folders say the rest."""
+    named = [{**row, "modality": contrast_in(words_of(row["path"]))} for row in rows]
+    return named, _modalities_said(named, sum(bool(row["modality"]) for row in named))
+
+
+def _modalities_said(rows: Sequence[dict[str, str]], guessed: int) -> list[str]:
+    if not guessed:
+        return []
+    said = [f"modality guessed from the names of {guessed} of {count(len(rows), 'image')}"]
+    nameless = [row["path"] for row in rows if not row.get("modality")]
+    if nameless:
+        said.append(
+            f"{count(len(nameless), 'image')} without a known modality beside others, the first {nameless[0]}: a mask, perhaps"
+        )
+    return said
 
 
 def _owners(images: Collection[_File], masks: Collection[_File]) -> dict[str, str]:
@@ -154,9 +179,10 @@ def _owners(images: Collection[_File], masks: Collection[_File]) -> dict[str, st
             found[image.path] = own.path
         elif image.whose and (far := _only(by_whose[image.whose], image)):
             elsewhere[far.path].append(image)
+    near_by = set(found.values())
     for path, of in elsewhere.items():
         # Where patients have a folder each, the same names come in all of them.
-        if len({image.folder for image in of}) == 1:
+        if path not in near_by and len({image.folder for image in of}) == 1:
             found.update({image.path: path for image in of})
     return found
 

@@ -67,6 +67,8 @@ def read_rows(path: Path, root: Path | None = None) -> tuple[tuple[str, ...], li
     if "path" not in columns:
         shown = ", ".join(columns)
         hint = "separate columns with commas" if len(columns) == 1 and _other_separator(columns[0]) else ""
+        if "path" in map(str.lower, columns):
+            hint = "names of columns are in small letters"
         raise BadInput(
             f"{path}: the manifest has no column 'path' but {_short(shown)!r}; "
             f"{hint or 'name the images in one'}"
@@ -182,7 +184,9 @@ def _table(path: Path) -> list[list[str]]:
     except OSError as error:
         raise BadInput(f"{path}: the manifest cannot be read ({reason(error)}); check the path") from error
     if b"\0" in data:
-        raise BadInput(f"{path}: not a manifest but binary data; give a CSV file with a column 'path'")
+        raise BadInput(
+            f"{path}: not a manifest but binary data; give a CSV file with a column 'path', saved as 'CSV UTF-8'"
+        )
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -249,6 +253,9 @@ def _label(path: Path, row: Row, given: bool) -> Label:
     if not given:
         return "healthy"
     text = row.get("label")
+    if not text and not path.is_file():
+        # No manifest but a folder that says it of others.
+        return "unknown"
     if text not in LABELS:
         # An empty cell is no "healthy": what learns from healthy scans must not learn from unread ones.
         raise BadInput(

@@ -53,7 +53,7 @@ def marked_but_healthy(key: str) -> str:
     """What to say of a scan that is labelled healthy but has a mask that marks a lesion."""
     return (
         f"{key}: labelled healthy, but its mask marks a lesion; correct the label or the mask, "
-        "because healthy scans alone teach what is usual"
+        "because healthy scans alone teach what is usual (the outline of a brain or organ is a roi_path)"
     )
 
 

@@ -21,11 +21,16 @@ _CONTRASTS = {
 }
 _CONTRAST_WORDS = frozenset(word for words in _CONTRASTS.values() for word in words)
 _BRAIN_WORDS = frozenset({"BRAIN", "BRAINMASK", "BET", "SKULLSTRIP", "SKULLSTRIPPED"})
-_MASK_WORDS = frozenset({"MASK", "SEG", "SEGMENTATION", "ROI", "LESION", "LESIONS", "BRAINMASK"})
+_MASK_WORDS = frozenset(
+    {"MASK", "MASKS", "SEG", "SEGMENTATION", "ROI", "LESION", "LESIONS", "BRAINMASK", "GT", "LABEL", "LABELS"}
+    | {"ANNOTATION", "LESIONMASK", "LESIONMAP"}
+)
 # What is said of masks of lesions, besides.
 _LESION_WORDS = frozenset(
     {"LESION", "LESIONS", "TUMOR", "TUMOUR", "GLIOMA", "STROKE", "INFARCT", "WMH", "PLAQUE", "PLAQUES"}
 )
+# Alone they name a file of what they say.
+_FINDING_WORDS = frozenset({"WMH", "TUMOR", "TUMOUR", "INFARCT", "PLAQUE", "PLAQUES"})
 
 
 def word_of(text: str, *, otherwise: str) -> str:
@@ -56,23 +61,26 @@ def without_contrast(name: str) -> str:
 
 
 def is_mask_word(word: str) -> bool:
-    """Whether a word, in capitals, speaks of a mask."""
-    return word in _MASK_WORDS
+    """Whether a word, in capitals, speaks of a mask: "MASK" does, and "MASK2"."""
+    return word.rstrip("0123456789") in _MASK_WORDS
 
 
 def is_named_like_mask(words: Collection[str]) -> bool:
-    """Whether the words of a name speak of a mask."""
-    return bool(set(words) & _MASK_WORDS)
+    """Whether the words of a name speak of a mask, or of lesions alone: "p1_seg" and "wmh" do, "wmh_p1" may be an image."""
+    return any(map(is_mask_word, words)) or (bool(words) and set(words) <= _FINDING_WORDS)
 
 
 def mask_of(words: Collection[str]) -> Literal["lesions", "brain", "either"]:
-    """What the words of a mask's name say that it is of; "either" of a "brain_seg", where nobody can know."""
-    said = set(words)
-    if not said & _BRAIN_WORDS or said & _LESION_WORDS:
+    """What the words of a mask's name say that it is of; "either" of a "brain_seg" or a "roi", where nobody can know."""
+    said = {word.rstrip("0123456789") if is_mask_word(word) else word for word in words}
+    if said & _LESION_WORDS:
         return "lesions"
-    return "brain" if said & {"MASK", "BRAINMASK"} else "either"
+    if not said & _BRAIN_WORDS:
+        return "either" if said & _MASK_WORDS == {"ROI"} else "lesions"
+    return "brain" if said & {"MASK", "BRAINMASK", "ROI"} else "either"
 
 
 def others_in(words: Collection[str]) -> frozenset[str]:
     """The words of a name that speak neither of a mask nor of a contrast: mostly, of whom it is."""
-    return frozenset(words) - _MASK_WORDS - _LESION_WORDS - _BRAIN_WORDS - _CONTRAST_WORDS
+    bare = frozenset(word for word in words if not is_mask_word(word))
+    return bare - _LESION_WORDS - _BRAIN_WORDS - _CONTRAST_WORDS

@@ -59,6 +59,7 @@ def join_channels(
             raise BadInput(
                 f"--channels {','.join(channels)}: no image of {source} has modality {channel!r}; "
                 f"there is {_listed(known)}"
+                + ("; `unlesion manifest` writes a table to name them in" if known == [""] else "")
             )
     if len(channels) == 1:
         return [entry for entry in entries if entry.modality[0] == channels[0]], ()
@@ -81,9 +82,11 @@ def join_channels(
             f"--channels {','.join(channels)}: no scan of {source} has all of them; rows of one scan need "
             "equal subject, scan and position"
         )
-    missing = len(groups) - len(complete)
+    lacking = [next(iter(group.values())).key for group in groups.values() if len(group) < len(channels)]
+    missing = len(lacking)
     warning = (
         f"{missing} of {len(groups)} scans lack one of the channels {', '.join(channels)} and were left out"
+        + (f", the first that of {lacking[0]}" if lacking else "")
     )
     return [_joined([group[name] for name in channels]) for group in complete], (warning,) if missing else ()
 
