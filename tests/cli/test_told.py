@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import errno
+import logging
 from pathlib import Path
+
+import pytest
 
 from tests.cli.conftest import Command
 from tests.cohorts import write_pictures
+from unlesion.cli.console import Console, close_log
 
 
 def test_the_error_that_ended_a_command_is_in_its_log(unlesion: Command, tmp_path: Path) -> None:
@@ -37,3 +42,21 @@ def test_a_volume_that_no_scan_has_is_told(
     said = unlesion("detect", trained, store, "--volume", 0, "--out", tmp_path / "stored")
     assert said.code == 2
     assert "prepared store" in said.complaint
+
+
+def test_a_log_that_cannot_be_written_is_no_second_failure(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a full disk every line of the log came with a traceback."""
+    console = Console(quiet=False, out=tmp_path)
+    (handler,) = logging.getLogger("unlesion").handlers
+    assert isinstance(handler, logging.FileHandler)
+
+    def full(*arguments: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(handler.stream, "write", full)
+    console.tell("still heard")
+    assert capsys.readouterr().err == "still heard\n"
+    monkeypatch.undo()
+    close_log()

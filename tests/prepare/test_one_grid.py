@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import errno
 import json
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from tests import bids
 from tests.cli.conftest import Command, unlesion  # noqa: F401
 from tests.report.test_pages import check
 from unlesion.errors import BadInput
+from unlesion.files import cannot_write
 from unlesion.prepare.one_grid import on_one_grid
 from unlesion.prepare.sessions import file_names
 from unlesion.scans import Cohort, Entry
@@ -287,6 +289,43 @@ def test_what_is_there_is_what_is_meant(clinic: Path, tmp_path: Path, unlesion: 
     assert not listed.exists() and not (out / "report.html").exists()
     other = ("align", clinic, "--channels", "FLAIR,T1", "--jobs", 1, "--out", out)
     assert "other channels" in unlesion(*other).complaint
+
+
+def test_a_place_that_cannot_be_written_is_no_fault_of_a_scan(
+    clinic: Path,
+    tmp_path: Path,
+    unlesion: Command,  # noqa: F811
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def full(path: Path, *arguments: object, **options: object) -> None:
+        raise cannot_write(path, OSError(errno.ENOSPC, "No space left on device")) from OSError(
+            errno.ENOSPC, "No space left on device"
+        )
+
+    monkeypatch.setattr("unlesion.prepare.sessions.nifti.write", full)
+    out = tmp_path / "out"
+    said = unlesion("align", clinic, "--channels", "T1,FLAIR", "--jobs", 1, "--out", out)
+    # The first tells for all, by the name of its folder.
+    assert said.code == 2 and f"{out / 'anna' / 't1'}: cannot be written (No space left" in said.complaint
+    assert ".part-" not in said.err and "could not be aligned" not in said.err
+    assert not (out / "manifest.csv").exists()
+
+
+def test_sessions_of_another_call_are_told(clinic: Path, tmp_path: Path, unlesion: Command) -> None:  # noqa: F811
+    words = ("align", clinic, "--channels", "T1,FLAIR", "--jobs", 1, "--out", tmp_path / "out")
+    assert unlesion(*words, "--where", "subject=anna").code == 0
+    said = unlesion(*words, "--where", "subject=ben")
+    assert said.code == 0 and "holds 1 more session, the first anna/t1" in said.err
+    # Interrupted between its claim and its manifest, or of an earlier version: the same again.
+    claim = tmp_path / "out" / "align.json"
+    record = json.loads(claim.read_text())
+    for written in ({**record, "manifest": None}, {"channels": record["channels"]}):
+        claim.write_text(json.dumps(written))
+        if written.get("manifest", "") is None:
+            (tmp_path / "out" / "manifest.csv").unlink()
+        assert unlesion(*words, "--where", "subject=anna,ben").code == 0
+    claim.write_text("[]")
+    assert "not written by `align`" in unlesion(*words).complaint
 
 
 def test_channels_get_names_of_their_own() -> None:
