@@ -58,6 +58,9 @@ def labels(folder: Path) -> dict[str, str]:
         ("ground_truth", Said(column="mask_path")),
         ("tumor_mask", Said(column="mask_path")),
         ("brain_masks", Said(column="roi_path")),
+        ("roi", Said(column="either")),
+        ("masks2", Said(column="either")),
+        ("binary_masks", Said(column="either")),
         # Words that say nothing, or nothing alone.
         *[
             (name, Said())
@@ -95,6 +98,8 @@ def test_images_and_masks_of_the_same_names(tmp_path: Path) -> None:
         ("train_images/a.png", "train_masks/a.png"),
         ("segmentation/images/a.png", "segmentation/masks/a.png"),
         ("malignant/a.png", "malignant/masks/a_mask.png"),
+        ("imagesTr/amos_0001_0000.png", "labelsTr/amos_0001.png"),
+        ("train/case_0001/case_0001_flair.png", "train/case_0001/case_0001_seg.png"),
     ],
 )
 def test_a_mask_finds_its_image(tmp_path: Path, image: str, mask: str) -> None:
@@ -103,8 +108,9 @@ def test_a_mask_finds_its_image(tmp_path: Path, image: str, mask: str) -> None:
 
 
 def test_masks_beside_their_images_in_sorted_folders(tmp_path: Path) -> None:
-    names = ["normal/n.png", "normal/n_mask_empty.png", "benign/b.png", "benign/b_mask.png"]
-    found = rows(Cohort.open(write(tmp_path, *names)), "label", "mask_path")
+    write(tmp_path, "normal/n.png", "normal/empty_mask.png", "benign/b.png", "benign/b_mask.png")
+    (tmp_path / "normal" / "empty_mask.png").rename(tmp_path / "normal" / "n_mask.png")
+    found = rows(Cohort.open(tmp_path), "label", "mask_path")
     assert found["benign/b.png"] == ("anomalous", "benign/b_mask.png")
     assert found["normal/n.png"][0] == "healthy"
 
@@ -231,6 +237,23 @@ def test_parts_alone_leave_all_healthy(tmp_path: Path) -> None:
         (["healthy/a.png", "ill/b.png", "c.png"], {"c.png"}),
         (["train/images/a.png", "train/masks/a.png", "test/images/b.png"], {"test/images/b.png"}),
         (["train/a.png", "train/b.png", "train/masks/b.png", "test/good/c.png"], {"train/a.png"}),
+        (["images/a.png", "masks/a.png", "new/b.png"], {"new/b.png"}),
+        (["val/images/a.png", "val/masks/a.png", "test/images/b.png"], {"test/images/b.png"}),
+        (["x/images/a.png", "x/masks/a.png", "y/images/b.png"], {"y/images/b.png"}),
+        # A mask too many does not spoil those that fit.
+        (
+            [f"images/case_{n:04d}.png" for n in range(3)] + [f"masks/case_{n:04d}.png" for n in range(5)],
+            set(),
+        ),
+        # Outlines of who knows what.
+        (["images/a.png", "roi/a.png"], {"images/a.png"}),
+        (["train/images/a.png", "train/masks2/a.png"], {"train/images/a.png"}),
+        # Healthy, says the folder; not so, say masks.
+        (
+            ["normal/p1/T1.png", "normal/p1/seg/l1.png", "normal/p1/seg/l2.png", "normal/p2/T1.png"],
+            {"normal/p1/T1.png"},
+        ),
+        (["normal/p1/T1.png", "normal/p1/FLAIR.png", "normal/p1/seg/FLAIR_seg.png"], {"normal/p1/T1.png"}),
     ],
 )
 def test_what_nobody_speaks_of_is_unknown(
@@ -238,6 +261,10 @@ def test_what_nobody_speaks_of_is_unknown(
 ) -> None:
     data = write(tmp_path / "data", *names)
     cohort = Cohort.open(data)
+    if not unknown:
+        assert not any("neither folders" in words for words in cohort.warnings)
+        assert len(cohort.labelled()) == len(cohort)
+        return
     assert {path for path, label in labels(data).items() if label == "unknown"} == unknown
     told = [words for words in cohort.warnings if "neither folders nor masks say" in words]
     assert len(told) == 1 and f"the first {min(unknown)}" in told[0]
@@ -253,6 +280,56 @@ def test_what_nobody_speaks_of_is_unknown(
     write_listing(cohort, data / "manifest.csv")
     with pytest.raises(BadInput, match="label '' is unknown"):
         Cohort.open(data)
+
+
+def test_annotations_that_cannot_be_read_are_masks_of_somebody(tmp_path: Path) -> None:
+    write(tmp_path, "train/images/a.png", "train/images/b.png")
+    (tmp_path / "train" / "labels").mkdir()
+    (tmp_path / "train" / "labels" / "a.txt").write_text("0 0.5 0.5 0.1 0.1")
+    assert set(labels(tmp_path).values()) == {"unknown"}
+
+
+def test_contrasts_of_a_person_in_one_folder(tmp_path: Path) -> None:
+    """The mask lies on one of them; the person is ill in all."""
+    names = ["images/p1_T1.png", "images/p1_FLAIR.png", "masks/p1_FLAIR_mask.png", "images/p2_T1.png"]
+    found = rows(Cohort.open(write(tmp_path, *names)), "label", "subject", "mask_path")
+    assert found["images/p1_T1.png"] == ("anomalous", "p1", "")
+    assert found["images/p1_FLAIR.png"] == ("anomalous", "p1", "masks/p1_FLAIR_mask.png")
+    assert found["images/p2_T1.png"] == ("healthy", "p2", "")
+    names = ["imagesTr/x_0000.png", "imagesTr/x_0001.png", "labelsTr/x.png"]
+    found = rows(Cohort.open(write(tmp_path / "channels", *names)), "label", "subject")
+    assert set(found.values()) == {("anomalous", "x")}
+
+
+def test_a_folder_around_everything_is_nobody(tmp_path: Path) -> None:
+    names = ["BUS/images/a.png", "BUS/images/b.png", "BUS/masks/a.png"]
+    found = rows(Cohort.open(write(tmp_path, *names)), "label", "subject")
+    assert found == {"BUS/images/a.png": ("anomalous", "a"), "BUS/images/b.png": ("healthy", "b")}
+    names = ["all/p1/T1.png", "all/p1/seg/lesion.png", "all/p2/T1.png"]
+    found = rows(Cohort.open(write(tmp_path / "other", *names)), "label", "subject")
+    assert found == {"all/p1/T1.png": ("anomalous", "p1"), "all/p2/T1.png": ("healthy", "p2")}
+
+
+def test_people_of_one_name_in_two_parts(tmp_path: Path) -> None:
+    names = [f"{part}/p{number}/a.png" for part in ("train", "test") for number in range(3)]
+    cohort = Cohort.open(write(tmp_path, *names, "train/p9/a.png"))
+    assert len(cohort.subjects) == 7
+    assert any("3 names of people in several parts, the first p0" in words for words in cohort.warnings)
+    assert {entry.split for entry in cohort} == {"train", "val", "test"}
+
+
+def test_a_training_part_sorted_by_people_beside_a_sorted_test(tmp_path: Path) -> None:
+    names = ["train/p1/T1.png", "train/p2/T1.png", "test/good/a.png", "test/stroke/b.png"]
+    found = rows(Cohort.open(write(tmp_path, *names)), "label", "subject", "pathology")
+    assert found["train/p1/T1.png"] == ("healthy", "p1", "")
+    assert found["test/stroke/b.png"] == ("anomalous", "b", "stroke")
+
+
+def test_numbered_masks_of_one_image(tmp_path: Path) -> None:
+    names = ["normal/n.png", "benign/b.png", "benign/b_mask.png", "benign/b_mask_1.png"]
+    found = rows(Cohort.open(write(tmp_path, *names)), "label", "mask_path")
+    # One of them would leave the other lesion out.
+    assert found == {"normal/n.png": ("healthy", ""), "benign/b.png": ("anomalous", "")}
 
 
 def test_an_unsorted_training_part_is_healthy(tmp_path: Path) -> None:
@@ -273,6 +350,20 @@ def test_series_in_sorted_folders(tmp_path: Path) -> None:
     assert sum(entry.label == "healthy" for entry in cohort) == 2
     assert sum(entry.label == "anomalous" for entry in cohort) == 1
     assert any("1 mask of which names do not tell the image" in words for words in cohort.warnings)
+
+
+def test_series_of_nobody_are_told_apart_by_folders(tmp_path: Path) -> None:
+    for number, folder in enumerate(("healthy/p01", "healthy/p02", "ill/p03")):
+        save(series_of(head(), patient="", series=f"s{number}", study=f"s{number}"), tmp_path / folder)
+    assert {entry.subject for entry in Cohort.open(tmp_path)} == {"p01", "p02", "p03"}
+
+
+def test_results_among_series_are_no_scans_and_series_stay(tmp_path: Path) -> None:
+    save(series_of(head()), tmp_path / "p1")
+    (tmp_path / "p1" / "anomaly.nii.gz").write_bytes(b"a map")
+    (tmp_path / "p1" / "detection.json").write_text('{"files": ["anomaly.nii.gz"]}')
+    (entry,) = Cohort.open(tmp_path)
+    assert entry.is_dicom
 
 
 def test_such_a_folder_is_learnt_from_and_evaluated(tmp_path: Path, unlesion: Command) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 
 from unlesion.benchmark.identity import IDENTITY, OF_PART, differences, is_of
 from unlesion.benchmark.known import KnownResults
-from unlesion.benchmark.leaderboard import flatten, read_csv, write_csv, write_markdown
+from unlesion.benchmark.leaderboard import VERSUS, flatten, read_csv, write_csv, write_markdown
 from unlesion.benchmark.plan import Cell, Plan, learns_alike, make_plan
 from unlesion.benchmark.same_scans import choose_scans, show_scans
 from unlesion.benchmark.spec import BenchSpec, CohortSpec, MethodSpec, Wanted
@@ -125,7 +125,8 @@ class Bench:
         for row in read_csv(self.out / "leaderboard.csv"):
             cell = heads.get(tuple(str(row.get(name)) for name in ("cohort", "method", "preset", "seed")))
             if cell is not None and (row.get("status") != "done" or self._still(cell)):
-                found[cell] = row
+                # Of what it was compared with nobody knows whether it is still the same.
+                found[cell] = {**row, **dict.fromkeys(VERSUS), **without("measured by an earlier call")}
         return found
 
     def _wanted(self, cell: Cell) -> bool:
@@ -143,10 +144,11 @@ class Bench:
     def _still(self, cell: Cell) -> bool:
         """Whether an earlier row was measured just so, be it with scans left out."""
         plan = self._plan(cell)
+        if plan is None:
+            # Such as images that are not here any more.
+            return True
         found = self._evaluation(cell)
-        return plan is not None and (
-            self._is_known(plan) or any(is_of(found, plan.evaluation, name=n) for n in (IDENTITY, OF_PART))
-        )
+        return self._is_known(plan) or any(is_of(found, plan.evaluation, name=n) for n in (IDENTITY, OF_PART))
 
     def _plan(self, cell: Cell) -> Plan | None:
         try:

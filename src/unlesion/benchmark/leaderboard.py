@@ -56,10 +56,9 @@ def write_csv(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
 def read_csv(path: Path) -> list[dict[str, Any]]:
     """The rows of an earlier `write_csv`; none where there is no such file, or a damaged one."""
     try:
-        rows = read_rows(path)
-    except BadInput:
+        return [{name: _value(name, text) for name, text in row.items()} for row in read_rows(path)]
+    except (BadInput, ValueError):
         return []
-    return [{name: _value(name, text) for name, text in row.items()} for row in rows]
 
 
 def _value(name: str, text: str) -> Any:

@@ -46,6 +46,8 @@ def command(
             f"{cohort}: a prepared store, whose scans lie on one grid; give what it was prepared from"
         )
     opened = open_cohort(cohort, root=root, where=where, channels=channels, volume=volume)
+    # A manifest has no word for what nobody knows.
+    opened = opened.labelled()
     is_listed = cohort.suffix.lower() == ".csv" or (cohort / MANIFEST).is_file()
     claim(out, opened, among=not is_listed)
     console = Console(quiet=quiet, out=out)

@@ -60,7 +60,7 @@ def command(
     from unlesion.report import build_report
 
     refuse_settings(set_, verb="evaluate")
-    opened = open_cohort(cohort, root=root, where=where, channels=channels, volume=volume).labelled()
+    opened = open_cohort(cohort, root=root, where=where, channels=channels, volume=volume)
     console = Console(quiet=quiet, out=out)
     for warning in opened.warnings:
         console.warn(warning)
@@ -76,6 +76,7 @@ def command(
         detector = Detector.load(what)
         detector.check_order(split_words(channels), what="--channels")
         chosen, split = _chosen(opened, split, console=console, trained_on=detector.record.get("cohort"))
+        chosen = chosen.labelled()
         with workers(jobs if len(chosen) > 2 else 1) as executor:
             evaluate_into(
                 detector,
@@ -92,6 +93,7 @@ def command(
         bad = len(failures)
     else:
         chosen, split = _chosen(opened, split, console=console)
+        chosen = chosen.labelled()
         bad = _evaluate_maps(what, opened, chosen, out, split, console, options, failures)
     page = build_report(out)
     console.tell(f"{out / 'metrics.json'}: {count(len(chosen) - bad, 'scan')}; look at {page}")

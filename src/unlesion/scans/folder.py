@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from unlesion.errors import BadInput
+from unlesion.files import read_json
 from unlesion.scans.formats import ENDINGS, dicom, ending_of, without_ending
 from unlesion.scans.manifest import Row, Table
 from unlesion.scans.names import contrast_in, is_named_like_mask, words_of
@@ -36,8 +37,8 @@ def table_of_folder(root: Path) -> Table:
             f"{root}: the folder cannot be read ({error.strerror}); check its permissions"
         ) from error
     # What detection wrote among them is no scan.
-    results = {file.parent for file in files if file.name == "detection.json"}
-    files = [file for file in files if file.parent not in results]
+    results = {path for file in files if file.name == "detection.json" for path in _written_with(file)}
+    files = [file for file in files if file not in results]
     plain = [file.relative_to(root).as_posix() for file in files if is_plain(file)]
     series = table_of_series(root, [file for file in files if not is_plain(file) and dicom.is_dicom(file)])
     rows = [row_of_image(path) for path in plain]
@@ -60,12 +61,23 @@ def table_of_folder(root: Path) -> Table:
         raise BadInput(
             f"{root}: the folder holds no image{left}; put {', '.join(ENDINGS)} files or DICOM series in it"
         )
-    found = sorted_by_folders(root, columns, rows)
+    taken = {*plain, *(name for row in series.rows for name in (row.files or (row.get("path"),)))}
+    others = [path for path in (file.relative_to(root).as_posix() for file in files) if path not in taken]
+    found = sorted_by_folders(root, columns, rows, others=others)
     # Those that became masks of others are no scans.
     scans = {row.get("path") for row in found.rows}
     warnings += _named_apart(root, [path for path in plain if path in scans]) + found.warnings
     numbered = [Row(number, row.values, row.files) for number, row in enumerate(found.rows, start=1)]
     return Table(columns=found.columns, rows=numbered, warnings=warnings)
+
+
+def _written_with(record: Path) -> list[Path]:
+    """The files that detection wrote beside its record; others in that folder are somebody else's."""
+    try:
+        names = read_json(record)["files"]
+    except (BadInput, TypeError, KeyError):
+        return [record]
+    return [record, *(record.parent / str(name) for name in names)] if isinstance(names, list) else [record]
 
 
 def row_of_image(path: str, number: int = 1) -> Row:

@@ -65,7 +65,7 @@ class Confounds(Measured):
 
     def table(self, seen: Sequence[Seen]) -> list[Confound]:
         """Every predictor on every comparison, the most telling first."""
-        known = self.known(seen)
+        known = [pair for pair in self.known(seen) if pair[0].entry.label != "unknown"]
         out = _by_modality(known)
         for comparison, pairs in _comparisons(known):
             rows = [one for one, _ in pairs]

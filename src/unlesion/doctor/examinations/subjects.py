@@ -163,7 +163,8 @@ class SickSources(Tabular):
         rows: defaultdict[str, list[Seen]] = defaultdict(list)
         for one in seen:
             rows[one.entry.subject].append(one)
-        mixed = {subject: own for subject, own in rows.items() if len({one.entry.label for one in own}) > 1}
+        both = {"healthy", "anomalous"}
+        mixed = {subject: own for subject, own in rows.items() if both <= {one.entry.label for one in own}}
         if not mixed:
             return
         healthy = subjects_of(rows_with(seen, label="healthy"))
